@@ -1,0 +1,98 @@
+"""The arrays of a model: what every later stage computes with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from hglm.typing import Codes, Matrix, Vector
+
+__all__ = ["Design", "PredictorDesign", "RandomTerm"]
+
+
+@dataclass(frozen=True, slots=True)
+class RandomTerm:
+    """One block of random effects: integer codes and a few columns.
+
+    The n × (n_levels k) matrix Z of the textbook is never formed: row i has
+    the k numbers `z[i]` in the columns of level `codes[i]`, else zeros.
+    """
+
+    group: str
+    """Name of the grouping factor, e.g. ``"subject"`` or ``"cask:batch"``."""
+    names: tuple[str, ...]
+    """Names of the k coefficients, e.g. ``("Intercept", "days")``."""
+    levels: pd.Index
+    """(n_levels,) labels; ``"a:A"`` for interactions. No unused levels."""
+    codes: Codes
+    """(n,) position in `levels`; -1 for a new level (only at prediction)."""
+    z: Matrix
+    """(n, k) columns."""
+    structure: str = "us"
+    """Covariance structure of the k coefficients."""
+
+    @property
+    def k(self) -> int:
+        return len(self.names)
+
+    @property
+    def n_levels(self) -> int:
+        return len(self.levels)
+
+
+@dataclass(frozen=True, slots=True)
+class PredictorDesign:
+    """One linear predictor η = Xβ + Zb + offset in arrays."""
+
+    X: Matrix
+    """(n, p) fixed-effects columns, of full column rank."""
+    names: tuple[str, ...]
+    """(p,) formulaic's column names."""
+    terms: Mapping[str, tuple[int, ...]]
+    """Fixed-effect term -> positions of its columns in X (may be empty)."""
+    offset: Vector | None
+    """(n,) sum of the offsets, or None."""
+    random: tuple[RandomTerm, ...]
+    """In the order of the formula."""
+    dropped: tuple[str, ...] = ()
+    """Names of columns left out because they depend on earlier ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Design:
+    """Response, weights and predictors of the complete cases.
+
+    Rows are in the order of the data; `index` holds their labels.
+    """
+
+    response: str
+    """Name of the response, as typed."""
+    y: Vector
+    """(n,) response; for binomial counts the proportion of successes."""
+    mean: PredictorDesign
+    index: pd.Index
+    """(n,) row labels of the complete cases (pandas' index, else 0 ... n-1)."""
+    kept: Codes
+    """(n,) positions in the data frame of the rows used."""
+    n_rows: int
+    """Rows of the data frame, missing ones included."""
+    weights: Vector | None = None
+    """(n,) precision weights w: variance φ/w."""
+    frequencies: Vector | None = None
+    """(n,) how many identical observations a row stands for."""
+    trials: Vector | None = None
+    """(n,) binomial sizes."""
+    notes: tuple[str, ...] = ()
+    """What the reader should know: rows left out, columns dropped, ..."""
+
+    @property
+    def n(self) -> int:
+        return self.y.shape[0]
+
+    @property
+    def nobs(self) -> float:
+        """Number of observations: rows, or the sum of the frequencies."""
+        return float(self.n if self.frequencies is None else np.sum(self.frequencies))
