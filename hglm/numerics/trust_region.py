@@ -1,0 +1,173 @@
+"""Newton's method in a trust region, for a handful of parameters.
+
+The subproblem is solved exactly from the eigen-decomposition of the scaled
+Hessian (Conn, Gould & Toint 2000, Trust-Region Methods, section 7.3): the
+Hessian may be indefinite, and a singular one does not stall the step, which
+is what happens to line searches at rank-deficient covariance matrices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+import numpy as np
+from scipy import linalg
+
+from hglm.typing import Matrix, Vector
+
+__all__ = ["Point", "TrustRegion", "TrustRegionResult", "minimise"]
+
+
+class Point(Protocol):
+    """What the objective returns: value, gradient (m,) and Hessian (m, m)."""
+
+    @property
+    def value(self) -> float: ...
+    @property
+    def gradient(self) -> Vector: ...
+    @property
+    def hessian(self) -> Matrix: ...
+
+
+P = TypeVar("P", bound=Point)
+
+
+@dataclass(frozen=True, slots=True)
+class TrustRegion:
+    """Settings.
+
+    Parameters
+    ----------
+    tolerance
+        Stop when the predicted decrease of the objective is below it.
+    max_evaluations
+        Give up after so many evaluations.
+    radius, max_radius
+        First and largest length of a step in scaled coordinates.
+    """
+
+    tolerance: float = 1e-9
+    max_evaluations: int = 200
+    radius: float = 1.0
+    max_radius: float = 1e3
+
+
+@dataclass(frozen=True, slots=True)
+class TrustRegionResult(Generic[P]):
+    """Where the search ended."""
+
+    x: Vector
+    """(m,) best point."""
+    point: P
+    """Objective there."""
+    predicted_decrease: float
+    """How much the local quadratic model still promises."""
+    evaluations: int
+    converged: bool
+    path: tuple[tuple[Vector, float], ...]
+    """Every point tried, with its value."""
+
+
+def minimise(
+    objective: Callable[[Vector], P],
+    x: Vector,
+    settings: TrustRegion,
+    first: P | None = None,
+) -> TrustRegionResult[P]:
+    """Minimise a smooth function whose value, gradient and Hessian come together.
+
+    Parameters
+    ----------
+    objective
+        Pure function of x (m,). A value of inf marks an infeasible point.
+    x : (m,)
+        Start; must be feasible.
+    settings
+        Tolerances.
+    first
+        The objective at x, where it is known already.
+    """
+    point = objective(x) if first is None else first
+    path = [(x, point.value)]
+    scale = _scale(point.hessian)
+    radius = settings.radius
+    rejected = 0
+    while True:
+        step, predicted, inside = trust_region_step(point.gradient, point.hessian, scale, radius)
+        noise = 1e-14 * max(1.0, abs(point.value))
+        if predicted <= max(settings.tolerance, noise) and (inside or rejected > 8):
+            return TrustRegionResult(x, point, predicted, len(path), True, tuple(path))
+        if len(path) >= settings.max_evaluations or radius < 1e-10:
+            return TrustRegionResult(x, point, predicted, len(path), False, tuple(path))
+        trial = x + step
+        candidate = objective(trial)
+        path.append((trial, candidate.value))
+        actual = point.value - candidate.value
+        ratio = (actual + noise) / (predicted + noise) if np.isfinite(candidate.value) else -1.0
+        length = float(np.linalg.norm(step * scale))
+        if ratio < 0.25:
+            radius = 0.25 * length
+        elif ratio > 0.75 and not inside:
+            radius = min(2.0 * radius, settings.max_radius)
+        if ratio > 1e-4:
+            x, point, rejected = trial, candidate, 0
+            scale = np.maximum(_scale(point.hessian), 0.1 * scale)
+        else:
+            rejected += 1
+
+
+def trust_region_step(
+    gradient: Vector, hessian: Matrix, scale: Vector, radius: float
+) -> tuple[Vector, float, bool]:
+    """Minimise g's + s'Hs/2 subject to ‖scale ∘ s‖ ≤ radius.
+
+    Returns
+    -------
+    step : (m,)
+    predicted
+        Decrease of the quadratic model, ≥ 0.
+    inside
+        Whether the bound is inactive (a full Newton step).
+    """
+    if gradient.size == 0:
+        return gradient, 0.0, True
+    values, vectors = linalg.eigh(hessian / np.outer(scale, scale))
+    c = vectors.T @ (gradient / scale)
+    floor = 1e-12 * max(1.0, float(np.abs(values).max()))
+    convex = values[0] > -floor
+    s = -c / (values + (0.0 if values[0] > floor else 2 * floor)) if convex else c
+    inside = bool(convex and s @ s <= radius**2)
+    if not inside:
+        s = -c / (values + _multiplier(c, values, radius, floor))
+        missing = radius**2 - float(s @ s)
+        if not convex and missing > 1e-8 * radius**2:  # the "hard case": g ⟂ lowest direction
+            s[0] += np.sqrt(missing) * (-1.0 if c[0] > 0 else 1.0)
+    predicted = -float(c @ s + 0.5 * (values * s) @ s)
+    return vectors @ s / scale, max(predicted, 0.0), inside
+
+
+def _multiplier(c: Vector, values: Vector, radius: float, floor: float) -> float:
+    """Find μ > -λ_min with ‖c / (λ + μ)‖ = radius, by bisection on a log scale."""
+    low = max(0.0, -float(values[0])) + floor
+    if np.linalg.norm(c / (values + low)) <= radius:
+        return low
+    high = low + float(np.linalg.norm(c)) / radius + 1.0
+    for _ in range(60):
+        middle = np.sqrt(low * high)
+        if np.linalg.norm(c / (values + middle)) > radius:
+            low = middle
+        else:
+            high = middle
+        if high < low * (1 + 1e-6):
+            break
+    return float(high)
+
+
+def _scale(hessian: Matrix) -> Vector:
+    """Per-parameter scaling from the curvature. (m,)"""
+    diagonal = np.sqrt(np.abs(np.diagonal(hessian)))
+    top = float(diagonal.max(initial=0.0))
+    out: Vector = np.maximum(diagonal, 1e-3 * top if top > 0 else 1.0)
+    return out
