@@ -1,0 +1,464 @@
+"""Crossed groups: eliminate the largest, factor the Schur complement of the rest.
+
+With group 0 the largest and "2" all the others together (N columns, flattened
+group by group, component by component),
+
+    S^ = Z_2'V_0^-1Z_2 = A_22 - Σ_j E_j W_j E_j'          (sparse products)
+    S  = L_2' S^ L_2 + I,      L_2 = blockdiag(T_t ⊗ I)
+    log|V| = log|V_0| + log|S|
+
+S is factored densely by LAPACK where it is small or full, else by a
+fill-reducing sparse LU (SuperLU in symmetric mode). The gradient needs, with
+H = L_2 S^-1,
+
+    Σ_i [Z_t'V^-1Z_t]_ii T_t = Σ_i [S^ H]_ii                  (any T_t, singular too)
+    Σ_j [Z_0'V^-1Z_0]_jj     = Σ_j A - AWA - U B U',  U = I - A_jW_j,  B_j = E_j'HL_2'E_j
+
+where Σ_j U B U' is one more product of the same kind as S^, contracted with
+H L_2' on the pattern of S^, so that no index of pairs is ever built.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+from scipy.linalg import lapack
+from scipy.sparse.linalg import SuperLU, splu
+
+from hglm.errors import FitError
+from hglm.numerics.batched import congruence, inverse_logdet, matmul
+from hglm.numerics.gramian import Gramian, batched_apply
+from hglm.typing import Codes, Matrix, Vector
+
+__all__ = ["CrossedPlan", "CrossedStep", "factorise_crossed", "plan_crossed"]
+
+DENSE_ORDER = 2500
+"""Schur complements up to this order are factored densely without looking."""
+DENSE_FILL = 0.10
+"""Fuller ones than this are factored densely at any order."""
+MAX_DENSE_ORDER = 30_000
+"""Beyond it a dense factor would not fit in memory (7 GB)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flat:
+    """Products of group 0 with the rest, and of the rest, as sparse matrices."""
+
+    indptr: Codes
+    indices: Codes
+    """Pattern of E, N × q_0, shared by the k_0 components."""
+    data: Matrix
+    """(k_0, nnz)"""
+    shape: tuple[int, int]
+    order: Codes
+    """(nnz,) position of each entry before it was sorted by rows."""
+    A22: sparse.csr_array
+    """(N, N)"""
+
+    def sampled_product(self, Q: Matrix, block: int = 512) -> Matrix:
+        """Q E_b on the pattern of E, Q (N, N) symmetric. (k_0, nnz)"""
+        out = np.empty_like(self.data)
+        for b, E in enumerate(self.components()):
+            for i in range(0, self.shape[0], block):
+                j = min(i + block, self.shape[0])
+                rows = np.repeat(np.arange(j - i), np.diff(self.indptr[i : j + 1]))
+                where = slice(self.indptr[i], self.indptr[j])
+                out[b, where] = (E.T @ Q[:, i:j])[self.indices[where], rows]
+        return out
+
+    def in_cell_order(self, values: Matrix) -> Matrix:
+        """Entries (k_0, nnz) back in the order in which the cells were stacked."""
+        out = np.empty_like(values)
+        out[:, self.order] = values
+        return out
+
+    def weighted(self, weights: Matrix) -> list[sparse.csr_array]:
+        """E W by components: Σ_b E_b W_ba. Each (N, q_0)."""
+        w = weights[:, :, self.indices]
+        return [
+            self._matrix(np.einsum("bm,bm->m", self.data, w[:, a])) for a in range(len(self.data))
+        ]
+
+    def components(self) -> list[sparse.csr_array]:
+        """E by components. Each (N, q_0)."""
+        return [self._matrix(row) for row in self.data]
+
+    def _matrix(self, data: Vector) -> sparse.csr_array:
+        return sparse.csr_array((data, self.indices, self.indptr), self.shape)
+
+
+@dataclass(frozen=True, slots=True)
+class CrossedPlan:
+    """Decisions that depend on the pattern alone."""
+
+    main: int
+    """The group that is eliminated."""
+    rest: tuple[int, ...]
+    dense: bool
+    """How S is factored."""
+    flat: Flat | None
+    """The sparse blocks, where they are the same at every evaluation."""
+
+
+def plan_crossed(z: Gramian, fixed_values: bool) -> CrossedPlan:
+    """Choose the group to eliminate and the way to factor the rest.
+
+    Parameters
+    ----------
+    z
+        Two or more groups.
+    fixed_values
+        Whether the values in z stay the same at every evaluation.
+    """
+    columns = [k * q for k, q in zip(z.orders, z.sizes, strict=True)]
+    main = int(np.argmax(columns))
+    rest = tuple(t for t in range(len(columns)) if t != main)
+    order = sum(columns[t] for t in rest)
+    flat = _flatten(z, main, rest)
+    dense = order <= DENSE_ORDER
+    if not dense and order <= MAX_DENSE_ORDER:
+        ones = sparse.csr_array((np.ones(flat.data.shape[1]), flat.indices, flat.indptr), flat.shape)
+        dense = (ones @ ones.T).nnz > DENSE_FILL * order**2
+    return CrossedPlan(main, rest, dense, flat if fixed_values else None)
+
+
+@dataclass(frozen=True, slots=True)
+class CrossedStep:
+    """A factor of V for two or more crossed groups."""
+
+    plan: CrossedPlan
+    flat: Flat
+    A: Matrix
+    W: Matrix
+    T: tuple[Matrix, ...]
+    """Factors of the rest."""
+    sizes: tuple[int, ...]
+    """Levels of the rest."""
+    S_hat: sparse.csr_array
+    S: Matrix | SuperLU
+    """Lower Cholesky factor (Fortran order) or sparse LU."""
+    logdet: float
+
+    def modes(self, rhs: Sequence[Matrix]) -> list[Matrix]:
+        """Solve (Z'Z + Σ^-1) b = rhs for the groups in the order of z."""
+        c = rhs[0].shape[0]
+        r0 = rhs[self.plan.main]
+        r2 = np.concatenate([rhs[t].reshape(c, -1) for t in self.plan.rest], axis=1).T  # (N, c)
+        Wr = batched_apply(self.W, r0)
+        components = self.flat.components()
+        for a, E in enumerate(components):
+            r2 = r2 - E @ np.ascontiguousarray(Wr[:, a].T)
+        v = self._apply_L2(self._solve(self._apply_L2(r2, transpose=True)))  # (N, c)
+        for a, E in enumerate(components):
+            r0 = r0 - 0.0 if a == 0 else r0  # copy once, then subtract in place
+            r0[:, a] -= (E.T @ v).T
+        out: list[Matrix] = [np.empty(0)] * (1 + len(self.plan.rest))
+        out[self.plan.main] = batched_apply(self.W, r0)
+        for t, T, q, block in zip(
+            self.plan.rest, self.T, self.sizes, self._split(v), strict=True
+        ):
+            out[t] = np.ascontiguousarray(block.T).reshape(c, T.shape[0], q)
+        return out
+
+    def backward(self, T: Sequence[Matrix]) -> tuple[list[Matrix], list[Matrix | None], Matrix]:
+        """Traces for the gradient; needs the dense factor, and uses it up.
+
+        Parameters
+        ----------
+        T
+            Factors of all groups, in their order.
+
+        Returns
+        -------
+        MT : list of (k, k)
+            Σ_i [Z_t'V^-1Z_t]_ii T_t per group.
+        M : list of (k, k) or None
+            Σ_i [Z_t'V^-1Z_t]_ii, known for the eliminated group.
+        H : (N, N)
+            L_2 S^-1.
+        """
+        assert isinstance(self.S, np.ndarray)
+        inverse, info = lapack.dpotri(self.S, lower=1, overwrite_c=1)
+        if info != 0:
+            raise FitError("The Schur complement of the random effects is singular.")
+        _mirror(inverse)
+        H = self._apply_L2(inverse, in_place=True)
+        M: list[Matrix | None] = [None] * len(T)
+        MT: list[Matrix] = [np.empty(0)] * len(T)
+        main = self._main_trace(H)
+        M[self.plan.main], MT[self.plan.main] = main, main @ T[self.plan.main]
+        for t, trace in zip(self.plan.rest, self._rest_traces(H), strict=True):
+            MT[t] = trace
+        return MT, M, H
+
+    def posterior(
+        self, H: Matrix, z: Gramian
+    ) -> tuple[list[Matrix], dict[tuple[int, int], Matrix]]:
+        """Posterior covariances of the random effects on the pattern of z.
+
+        Parameters
+        ----------
+        H : (N, N)
+            From `backward`.
+        z
+            The groups, in their order.
+
+        Returns
+        -------
+        diagonal : list of (k, k, q)
+        cells : dict of (k_t, k_s, m)
+            Keys as `z.cells`.
+        """
+        Q = self._apply_L2(np.asfortranarray(H.T))  # L_2 S^-1 L_2', symmetric
+        blocks = _rest_blocks(Q, z, self.plan.rest)
+        main = self.plan.main
+        Y = self.flat.sampled_product(Q)  # (k_0, nnz): (Q E_b) on the pattern of E
+        k0, q0 = self.A.shape[0], self.A.shape[2]
+        B = np.empty((k0, k0, q0))
+        for a in range(k0):
+            for b in range(k0):
+                B[a, b] = np.bincount(self.flat.indices, self.flat.data[a] * Y[b], q0)
+        diagonal = [np.empty(0)] * len(z.diagonal)
+        diagonal[main] = self.W + matmul(matmul(self.W, B), self.W)
+        QE = self.flat.in_cell_order(-np.einsum("bm,bcm->cm", Y, self.W[:, :, self.flat.indices]))
+        cells, start = {}, 0
+        for t in self.plan.rest:
+            diagonal[t] = blocks[t, t]
+            m = z.cells[max(t, main), min(t, main)].values.shape[2]
+            part = QE[:, start : start + z.orders[t] * m].reshape(k0, z.orders[t], m)
+            start += z.orders[t] * m
+            key = (max(t, main), min(t, main))
+            cells[key] = part if main > t else part.swapaxes(0, 1)
+            cells |= {(t, s): blocks[t, s] for s in self.plan.rest if s < t}
+        return diagonal, cells
+
+    def _rest_traces(self, H: Matrix) -> list[Matrix]:
+        out, start = [], 0
+        for T, q in zip(self.T, self.sizes, strict=True):
+            k = T.shape[0]
+            MT = np.empty((k, k))
+            for a in range(k):
+                block = self.S_hat[start + a * q : start + (a + 1) * q]  # (q, N)
+                rows = np.repeat(np.arange(q), np.diff(block.indptr))
+                for c in range(k):
+                    # row i of S^ against column (c, i) of H
+                    MT[a, c] = block.data @ H[block.indices, start + c * q + rows]
+            out.append(MT)
+            start += k * q
+        return out
+
+    def _main_trace(self, H: Matrix) -> Matrix:
+        k = self.A.shape[0]
+        U = np.eye(k)[:, :, None] - matmul(self.A, self.W)
+        M: Matrix = self.A.sum(axis=2) - matmul(matmul(self.A, self.W), self.A).sum(axis=2)
+        F = self.flat.weighted(U.swapaxes(0, 1))
+        L2 = self._L2()
+        for c in range(k):
+            for d in range(c + 1):
+                product = F[c] @ F[d].T
+                if L2 is not None:
+                    product = (product @ L2).tocsr()
+                term = _inner(product, H, None if L2 is not None else self._scales())
+                M[c, d] -= term
+                if c != d:
+                    M[d, c] -= term
+        return M
+
+    def _solve(self, rhs: Matrix) -> Matrix:
+        if isinstance(self.S, np.ndarray):
+            out, _ = lapack.dpotrs(self.S, rhs, lower=1)
+            return np.asarray(out)
+        return np.asarray(self.S.solve(np.asarray(rhs, order="F")))
+
+    def _apply_L2(self, x: Matrix, transpose: bool = False, in_place: bool = False) -> Matrix:
+        """L_2 x or L_2'x, x (N, c)."""
+        return _apply_blocks(self.T, self.sizes, x, transpose, in_place)
+
+    def _split(self, x: Matrix) -> list[Matrix]:
+        ends = np.cumsum([T.shape[0] * q for T, q in zip(self.T, self.sizes, strict=True)])
+        return np.split(x, ends[:-1])
+
+    def _scales(self) -> Vector:
+        """Diagonal of L_2 where all terms are scalar. (N,)"""
+        return np.repeat([T[0, 0] for T in self.T], self.sizes)
+
+    def _L2(self) -> sparse.csr_array | None:
+        """L_2 as a sparse matrix; None where it is diagonal."""
+        if all(T.shape == (1, 1) for T in self.T):
+            return None
+        return _sparse_L2(self.T, self.sizes)
+
+
+def factorise_crossed(z: Gramian, T: Sequence[Matrix], plan: CrossedPlan) -> CrossedStep:
+    """Factor V = I + ZΛΛ'Z' for crossed groups.
+
+    Parameters
+    ----------
+    z
+        The groups.
+    T
+        Per group (k, k) relative covariance factor.
+    plan
+        From `plan_crossed`.
+    """
+    flat = plan.flat if plan.flat is not None else _flatten(z, plan.main, plan.rest)
+    A, T0 = z.diagonal[plan.main], T[plan.main]
+    K = congruence(T0.T, A)
+    K[np.arange(len(T0)), np.arange(len(T0))] += 1.0
+    inverse, logdets = inverse_logdet(K)
+    W = congruence(T0, inverse)
+    S_hat = flat.A22
+    for EW, E in zip(flat.weighted(W), flat.components(), strict=True):
+        S_hat = S_hat - EW @ E.T
+    rest = tuple(T[t] for t in plan.rest)
+    sizes = tuple(z.sizes[t] for t in plan.rest)
+    logdet = logdets.sum()
+    factor, logdet_S = (_dense if plan.dense else _sparse)(S_hat, rest, sizes)
+    return CrossedStep(plan, flat, A, W, rest, sizes, S_hat, factor, logdet + logdet_S)
+
+
+def _dense(S_hat: sparse.csr_array, T: tuple[Matrix, ...], sizes: tuple[int, ...]) -> tuple[Matrix, float]:
+    S = S_hat.toarray(order="F")
+    _apply_blocks(T, sizes, S, transpose=True, in_place=True)
+    _apply_blocks(T, sizes, S.T, transpose=True, in_place=True)
+    S[np.diag_indices_from(S)] += 1.0
+    factor, info = lapack.dpotrf(S, lower=1, overwrite_a=1, clean=0)
+    if info != 0:
+        raise FitError("The Schur complement of the random effects is not positive definite.")
+    return factor, 2.0 * float(np.log(np.diagonal(factor)).sum())
+
+
+def _sparse(
+    S_hat: sparse.csr_array, T: tuple[Matrix, ...], sizes: tuple[int, ...]
+) -> tuple[SuperLU, float]:
+    L2 = _sparse_L2(T, sizes)
+    S = (L2.T @ S_hat @ L2 + sparse.eye_array(S_hat.shape[0])).tocsc()
+    lu = splu(
+        S, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True}
+    )
+    return lu, np.log(lu.U.diagonal()).sum()
+
+
+def _flatten(z: Gramian, main: int, rest: Sequence[int]) -> Flat:
+    """Stack the blocks with the main group, and those among the rest."""
+    k0, q0 = z.orders[main], z.sizes[main]
+    rows, cols, values = [], [], []
+    start = {}
+    order = 0
+    for t in rest:
+        start[t] = order
+        k, q = z.orders[t], z.sizes[t]
+        cells = z.cells[max(t, main), min(t, main)]
+        flip = t < main
+        for a in range(k):
+            rows.append((cells.cols if flip else cells.rows) + order + a * q)
+            cols.append(cells.rows if flip else cells.cols)
+            values.append(cells.values[:, a] if flip else cells.values[a])  # (k0, m)
+        order += k * q
+    row, col = np.concatenate(rows), np.concatenate(cols)
+    shape = (order, q0)
+    data = np.concatenate(values, axis=1)
+    pattern = sparse.coo_array((np.arange(len(row)), (row, col)), shape).tocsr()
+    A22 = _flatten_rest(z, rest, start, order)
+    return Flat(
+        pattern.indptr, pattern.indices, data[:, pattern.data], shape, pattern.data, A22
+    )
+
+
+def _flatten_rest(
+    z: Gramian, rest: Sequence[int], start: dict[int, int], order: int
+) -> sparse.csr_array:
+    rows, cols, values = [], [], []
+
+    def add(row: Vector, col: Vector, value: Vector) -> None:
+        rows.append(row)
+        cols.append(col)
+        values.append(value)
+
+    for t in rest:
+        k, q = z.orders[t], z.sizes[t]
+        level = np.arange(q)
+        for a in range(k):
+            for b in range(k):
+                add(start[t] + a * q + level, start[t] + b * q + level, z.diagonal[t][a, b])
+        for s in rest:
+            if s >= t:
+                continue
+            cells = z.cells[t, s]
+            for a in range(k):
+                for b in range(z.orders[s]):
+                    r = start[t] + a * q + cells.rows
+                    c = start[s] + b * z.sizes[s] + cells.cols
+                    add(r, c, cells.values[a, b])
+                    add(c, r, cells.values[a, b])
+    where = (np.concatenate(rows), np.concatenate(cols))
+    return sparse.coo_array((np.concatenate(values), where), (order, order)).tocsr()
+
+
+def _apply_blocks(
+    T: Sequence[Matrix], sizes: Sequence[int], x: Matrix, transpose: bool, in_place: bool
+) -> Matrix:
+    out = x if in_place else np.array(x)
+    start = 0
+    for t, q in zip(T, sizes, strict=True):
+        k = t.shape[0]
+        block = out[start : start + k * q]
+        if k == 1:
+            block *= t[0, 0]
+        else:
+            t = t.T if transpose else t
+            block[:] = np.tensordot(t, block.reshape(k, q, -1), (1, 0)).reshape(block.shape)
+        start += k * q
+    return out
+
+
+def _sparse_L2(T: Sequence[Matrix], sizes: Sequence[int]) -> sparse.csr_array:
+    blocks = [sparse.kron(t, sparse.eye_array(q)) for t, q in zip(T, sizes, strict=True)]
+    return sparse.csr_array(sparse.block_diag(blocks))
+
+
+def _rest_blocks(
+    Q: Matrix, z: Gramian, rest: Sequence[int]
+) -> dict[tuple[int, int], Matrix]:
+    """Q on the diagonal blocks of the rest and on the cells among them."""
+    widths = [z.orders[t] * z.sizes[t] for t in rest]
+    start = dict(zip(rest, np.cumsum([0, *widths[:-1]]), strict=True))
+    out = {}
+    for t in rest:
+        for s in rest:
+            if s > t:
+                continue
+            if s == t:
+                rows = cols = np.arange(z.sizes[t])
+            else:
+                rows, cols = z.cells[t, s].rows, z.cells[t, s].cols
+            out[t, s] = np.array(
+                [
+                    [
+                        Q[start[t] + a * z.sizes[t] + rows, start[s] + b * z.sizes[s] + cols]
+                        for b in range(z.orders[s])
+                    ]
+                    for a in range(z.orders[t])
+                ]
+            )
+    return out
+
+
+def _inner(product: sparse.csr_array, H: Matrix, scales: Vector | None) -> float:
+    """Σ_rc product[r, c] H[r, c] (scales[c])."""
+    rows = np.repeat(np.arange(product.shape[0]), np.diff(product.indptr))
+    values = product.data * H[rows, product.indices]
+    return float(values.sum() if scales is None else values @ scales[product.indices])
+
+
+def _mirror(a: Matrix, block: int = 256) -> None:
+    """Copy the lower triangle to the upper, in place."""
+    n = a.shape[0]
+    for i in range(0, n, block):
+        j = min(i + block, n)
+        corner = np.tril(a[i:j, i:j])
+        a[i:j, i:j] = corner + np.tril(corner, -1).T
+        a[i:j, j:] = a[j:, i:j].T
