@@ -1,0 +1,86 @@
+"""Which parameters belong to which term, and terms to which grouping factor.
+
+Terms on the same grouping factor share its levels: they are merged into one
+group whose factor T is block diagonal. `(1 | g) + (0 + x | g)` then costs one
+pass over the levels of g, as `diag(1 + x | g)` does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hglm.covariance.structures import Structure
+from hglm.typing import Matrix, Vector
+
+__all__ = ["Layout", "Slot"]
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """Place of one term."""
+
+    group: int
+    """Number of its group."""
+    start: int
+    """First of its columns within the group."""
+    k: int
+    structure: Structure
+    first: int
+    """First of its parameters in θ."""
+
+    @property
+    def columns(self) -> slice:
+        """Its columns within the group."""
+        return slice(self.start, self.start + self.k)
+
+    @property
+    def parameters(self) -> slice:
+        """Its part of θ."""
+        return slice(self.first, self.first + self.structure.n_parameters(self.k))
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """All terms of a predictor."""
+
+    slots: tuple[Slot, ...]
+    orders: tuple[int, ...]
+    """Columns k of each group."""
+
+    @property
+    def n_theta(self) -> int:
+        """Length of θ."""
+        return self.slots[-1].parameters.stop if self.slots else 0
+
+    def factors(self, theta: Vector) -> list[Matrix]:
+        """T of each group. (k, k)"""
+        out = [np.zeros((k, k)) for k in self.orders]
+        for s in self.slots:
+            out[s.group][s.columns, s.columns] = s.structure.factor(theta[s.parameters], s.k)
+        return out
+
+    def derivatives(self, theta: Vector) -> list[tuple[int, Matrix]]:
+        """Group and ∂T/∂θ_i (k, k) of that group, for every parameter in order."""
+        out = []
+        for s in self.slots:
+            for d in s.structure.derivatives(theta[s.parameters], s.k):
+                full = np.zeros((self.orders[s.group],) * 2)
+                full[s.columns, s.columns] = d
+                out.append((s.group, full))
+        return out
+
+    def from_factors(self, factors: list[Matrix]) -> Vector:
+        """θ from a factor of each term's covariance, in the order of the slots. (m,)"""
+        parts = [s.structure.from_factor(f) for s, f in zip(self.slots, factors, strict=True)]
+        return np.concatenate(parts) if parts else np.zeros(0)
+
+    def term_factors(self, theta: Vector) -> list[Matrix]:
+        """T of each term. (k, k)"""
+        return [s.structure.factor(theta[s.parameters], s.k) for s in self.slots]
+
+    def canonical(self, theta: Vector) -> Vector:
+        """The representative θ, term by term. (m,)"""
+        parts = [s.structure.canonical(theta[s.parameters], s.k) for s in self.slots]
+        return np.concatenate(parts) if parts else theta

@@ -1,0 +1,185 @@
+"""Profiled deviance and REML criterion of a linear mixed model, with derivatives.
+
+Model: y = Xβ + Zb + e, b ~ N(0, σ²Σ(θ)), e ~ N(0, σ²W^-1); rows weighted by
+√w throughout, X = QR, V = I + ZΣZ'. With β and σ² profiled out (Bates et al.
+2015, JSS 67(1), eq. 34 and 41),
+
+    r² = min_γ (e - Qγ)'V^-1(e - Qγ),   ν = n (ML) or n - p (REML),   σ² = r²/ν
+    d(θ) = log|V| + ν (1 + log 2πσ²) - Σ log w  [+ log|X'V^-1X|  for REML]
+
+Gradient, in Σ-space and then by the chain rule, so that it holds at singular T:
+with g = Z'V^-1(e - Qγ) and G = Z'V^-1Q by levels, C = (Q'V^-1Q)^-1,
+
+    F_t = Σ_j [Z'V^-1Z]_jj - Σ_j g_j g_j'/σ² - Σ_j G_j C G_j',   ∂d/∂θ_i = 2 <F T, ∂T_i>
+
+Hessian: average information (Gilmour, Thompson & Cullis 1995, Biometrics 51,
+1440-1450) of D_i = ∂Σ/∂θ_i, plus the term of ∂²Σ, which vanishes inside the
+parameter space and makes Newton's method converge on its boundary:
+
+    H_ij = f_i'Pf_j/σ² - (g'D_ig)(g'D_jg)/(νσ⁴) + 2 tr(∂T_i' F ∂T_j),   f_i = Z D_i g
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import linalg
+
+from hglm.criteria.linear_problem import LinearProblem
+from hglm.numerics.batched import outer_sum, symmetrise
+from hglm.numerics.factor import Factor, Traces, factorise
+from hglm.typing import Matrix, Vector
+
+__all__ = ["Evaluation", "Solution", "evaluate", "solve"]
+
+
+@dataclass(frozen=True, slots=True)
+class Solution:
+    """Everything that is optimal given θ, in orthonormal coordinates."""
+
+    value: float
+    """d(θ)."""
+    factor: Factor
+    T: tuple[Matrix, ...]
+    """Relative covariance factors of the groups."""
+    sigma2: float
+    gamma: Vector
+    """(p,) fixed effects of the residual response on Q."""
+    L_X: Matrix
+    """(p, p) lower Cholesky factor of Q'V^-1Q."""
+    modes: tuple[Matrix, ...]
+    """(p + 1, k, q) per group: modes for each column of [Q e]."""
+    logdet_V: float
+    penalized_rss: float
+    """r²."""
+
+    def combine(self, blocks: Sequence[Matrix]) -> list[Matrix]:
+        """Blocks (p + 1, k, q) for [Q e] to blocks (k, q) for e - Qγ."""
+        weights = np.append(-self.gamma, 1.0)
+        return [np.tensordot(weights, x, (0, 0)) for x in blocks]
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Value, exact gradient and average-information Hessian at θ."""
+
+    value: float
+    gradient: Vector
+    """(m,)"""
+    hessian: Matrix
+    """(m, m)"""
+    F: tuple[Matrix, ...]
+    """Per group ∂d/∂Σ (k, k), symmetric; on the range of T only if T is singular."""
+
+
+def solve(problem: LinearProblem, theta: Vector, reml: bool) -> Solution:
+    """Evaluate the criterion and the solution at θ.
+
+    Parameters
+    ----------
+    problem
+        Cross-products.
+    theta : (m,)
+        In the problem's standardised columns.
+    reml
+        REML criterion rather than deviance.
+    """
+    T = tuple(problem.layout.factors(theta))
+    factor = factorise(problem.gramian, problem.plan, T)
+    modes = tuple(factor.modes(problem.rhs)) if T else ()
+    inner = problem.gram - sum(
+        (_flat(r) @ _flat(b).T for r, b in zip(problem.rhs, modes, strict=True)),
+        start=np.zeros_like(problem.gram),
+    )
+    p, n = problem.p, problem.nobs
+    L_X = linalg.cholesky(inner[:p, :p], lower=True) if p else np.zeros((0, 0))
+    half = linalg.solve_triangular(L_X, inner[:p, p], lower=True) if p else np.zeros(0)
+    gamma = linalg.solve_triangular(L_X, half, lower=True, trans="T") if p else half
+    rss = float(inner[p, p] - half @ half)
+    nu = n - p if reml else n
+    value = factor.logdet + nu * (1.0 + np.log(2.0 * np.pi * rss / nu)) - problem.sum_log_weights
+    if reml:
+        value += 2.0 * (float(np.log(np.diagonal(L_X)).sum()) + problem.fixed.logdet_R)
+    return Solution(
+        float(value), factor, T, rss / nu, gamma, L_X, modes, float(factor.logdet), rss
+    )
+
+
+def evaluate(problem: LinearProblem, theta: Vector, reml: bool) -> Evaluation:
+    """Value, gradient and Hessian of the criterion at θ; see the module."""
+    s = solve(problem, theta, reml)
+    if not s.T:
+        return Evaluation(s.value, np.zeros(0), np.zeros((0, 0)), ())
+    products = problem.gramian.multiply(s.modes)
+    GC = [r - zb for r, zb in zip(problem.rhs, products, strict=True)]  # Z'V^-1[Q e]
+    g = s.combine(GC)
+    G = [_half_solve(s.L_X, x[:-1]) for x in GC]  # L_X^-1 Q'V^-1Z: (p, k, q)
+    dT = problem.layout.derivatives(theta)
+    D = [d @ s.T[t].T + s.T[t] @ d.T for t, d in dT]
+    J = _projected_products(problem, s, [t for t, _ in dT], D, g, G)
+    traces = s.factor.traces()  # last: uses up the factor
+    FT, F = _sigma_gradient(s, traces, g, G, reml)
+    gradient = np.array([2.0 * np.sum(FT[t] * d) for t, d in dT])
+    gg = [outer_sum(x, x) for x in g]
+    quad = np.array([np.sum(gg[t] * Di) for (t, _), Di in zip(dT, D, strict=True)])
+    nu = problem.nobs - problem.p if reml else problem.nobs
+    hessian = J / s.sigma2 - np.outer(quad, quad) / (nu * s.sigma2**2)
+    for i, (t, di) in enumerate(dT):
+        for j, (u, dj) in enumerate(dT[: i + 1]):
+            if t == u:
+                term = 2.0 * np.sum(di * (F[t] @ dj))
+                hessian[i, j] += term
+                if i != j:
+                    hessian[j, i] += term
+    return Evaluation(s.value, gradient, hessian, F)
+
+
+def _projected_products(
+    problem: LinearProblem,
+    s: Solution,
+    groups: Sequence[int],
+    D: Sequence[Matrix],
+    g: Sequence[Matrix],
+    G: Sequence[Matrix],
+) -> Matrix:
+    """f_i'Pf_j for f_i = Z D_i g, P = V^-1 - V^-1Q C Q'V^-1. (m, m)"""
+    U = [np.zeros((len(D), *x.shape)) for x in g]
+    for i, (t, Di) in enumerate(zip(groups, D, strict=True)):
+        U[t][i] = Di @ g[t]
+    rhs = problem.gramian.multiply(U)
+    b = s.factor.modes(rhs)
+    J = np.zeros((len(D), len(D)))
+    across = np.zeros((len(D), problem.p))
+    for u, r, x, Gt in zip(U, rhs, b, G, strict=True):
+        J += _flat(u) @ _flat(r).T - _flat(r) @ _flat(x).T
+        across += _flat(u) @ _flat(Gt).T
+    return symmetrise(J - across @ across.T)
+
+
+def _sigma_gradient(
+    s: Solution, traces: Traces, g: Sequence[Matrix], G: Sequence[Matrix], reml: bool
+) -> tuple[list[Matrix], tuple[Matrix, ...]]:
+    """F T and F per group; see the module. (k, k) each"""
+    FT, F = [], []
+    for T, MT, M, gt, Gt in zip(s.T, traces.MT, traces.M, g, G, strict=True):
+        data = outer_sum(gt, gt) / s.sigma2
+        if reml:
+            data = data + outer_sum(Gt, Gt)
+        FT.append(MT - data @ T)
+        M = symmetrise(MT @ np.linalg.pinv(T, rcond=1e-8)) if M is None else M
+        F.append(symmetrise(M - data))
+    return FT, tuple(F)
+
+
+def _half_solve(L: Matrix, x: Matrix) -> Matrix:
+    """L^-1 x for x (p, k, q)."""
+    if not len(L):
+        return x
+    out: Matrix = linalg.solve_triangular(L, _flat(x), lower=True).reshape(x.shape)
+    return out
+
+
+def _flat(x: Matrix) -> Matrix:
+    return x.reshape(x.shape[0], -1)
