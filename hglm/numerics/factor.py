@@ -83,21 +83,56 @@ class Factor:
         """Traces for the gradient of log|V|. Uses up a dense factor: call it last."""
         if not self.plan.exact_inverse:
             return _complex_step_traces(self.gramian, self.plan, self.T)
+        return self._backward(posterior=False)[0]
+
+    def posterior_blocks(self) -> list[Matrix]:
+        """Posterior covariance of each level's random effects, relative to σ².
+
+        Uses up a dense factor: call it last.
+
+        Returns
+        -------
+        list of (k, k, q)
+            Diagonal blocks of Λ(Λ'Z'ZΛ + I)^-1Λ', per group.
+        """
+        if not self.plan.exact_inverse:
+            return self._blocks_by_solving()
+        return self._backward(posterior=True)[1]
+
+    def _backward(self, posterior: bool) -> tuple[Traces, list[Matrix]]:
         MT: list[Matrix] = []
         M: list[Matrix | None] = []
         diagonal: list[Matrix] = []  # posterior covariances Q_tt of the groups done so far,
         cells: dict[tuple[int, int], Matrix] = {}  # and Q_ts, numbered from the current step
         if self.crossed is not None:
             MT, M, H = self.crossed.backward(self.T[len(self.steps) :])
-            if self.steps:
-                diagonal, on_pattern = self.crossed.posterior(H, self.reduced[-1])
+            left = self.reduced[-1] if self.reduced else self.gramian
+            if self.steps or posterior:
+                diagonal, on_pattern = self.crossed.posterior(H, left)
                 cells = {(t + 1, s + 1): q for (t, s), q in on_pattern.items()}
-        for step, plan, T in zip(self.steps[::-1], self.plan.chain[::-1], self.T_chain, strict=True):
+        backwards = zip(self.steps[::-1], self.plan.chain[::-1], self.T_chain, strict=True)
+        for step, plan, T in backwards:
             m, Q, Q_r = step.backward(plan, diagonal, cells)
             MT, M, diagonal = [m @ T, *MT], [m, *M], [Q, *diagonal]
             cells = {(t + 1, s + 1): q for (t, s), q in cells.items()}
             cells |= {(r + 2, 1): q for r, q in enumerate(Q_r)}
-        return Traces(tuple(MT), tuple(M))
+        return Traces(tuple(MT), tuple(M)), diagonal
+
+    def _blocks_by_solving(self, chunk: int = 256) -> list[Matrix]:
+        """Posterior blocks from one solve a random effect, for a sparse factor."""
+        out = [np.empty((k, k, q)) for k, q in zip(*self._shape, strict=True)]
+        for t, (k, q) in enumerate(zip(*self._shape, strict=True)):
+            for start in range(0, q, chunk):
+                levels = np.arange(start, min(start + chunk, q))
+                for a in range(k):
+                    rhs = [np.zeros((len(levels), *shape)) for shape in zip(*self._shape, strict=True)]
+                    rhs[t][np.arange(len(levels)), a, levels] = 1.0
+                    out[t][:, a, levels] = self.modes(rhs)[t][np.arange(len(levels)), :, levels].T
+        return out
+
+    @property
+    def _shape(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        return self.gramian.orders, self.gramian.sizes
 
     @property
     def T_chain(self) -> tuple[Matrix, ...]:

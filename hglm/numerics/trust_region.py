@@ -45,13 +45,14 @@ class TrustRegion:
     max_evaluations
         Give up after so many evaluations.
     radius, max_radius
-        First and largest length of a step in scaled coordinates.
+        First and largest length of a step in scaled coordinates. A first
+        radius of None trusts the first Newton step.
     """
 
     tolerance: float = 1e-9
     max_evaluations: int = 200
-    radius: float = 1.0
-    max_radius: float = 1e3
+    radius: float | None = None
+    max_radius: float = 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,7 @@ def minimise(
     point = objective(x) if first is None else first
     path = [(x, point.value)]
     scale = _scale(point.hessian)
-    radius = settings.radius
+    radius = settings.radius or _newton_length(point, scale)
     rejected = 0
     while True:
         step, predicted, inside = trust_region_step(point.gradient, point.hessian, scale, radius)
@@ -118,6 +119,12 @@ def minimise(
             rejected += 1
 
 
+def _newton_length(point: Point, scale: Vector) -> float:
+    """Length of the first Newton step, for a convex model; else 1."""
+    step, _, inside = trust_region_step(point.gradient, point.hessian, scale, np.inf)
+    return max(1.0, 1.001 * float(np.linalg.norm(step * scale))) if inside else 1.0
+
+
 def trust_region_step(
     gradient: Vector, hessian: Matrix, scale: Vector, radius: float
 ) -> tuple[Vector, float, bool]:
@@ -139,7 +146,7 @@ def trust_region_step(
     convex = values[0] > -floor
     s = -c / (values + (0.0 if values[0] > floor else 2 * floor)) if convex else c
     inside = bool(convex and s @ s <= radius**2)
-    if not inside:
+    if not inside and np.isfinite(radius):
         s = -c / (values + _multiplier(c, values, radius, floor))
         missing = radius**2 - float(s @ s)
         if not convex and missing > 1e-8 * radius**2:  # the "hard case": g ⟂ lowest direction
