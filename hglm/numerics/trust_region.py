@@ -63,8 +63,10 @@ class TrustRegionResult(Generic[P]):
     """(m,) best point."""
     point: P
     """Objective there."""
+    step: Vector
+    """(m,) the step from x that the local quadratic model still asks for."""
     predicted_decrease: float
-    """How much the local quadratic model still promises."""
+    """How much that step promises."""
     evaluations: int
     converged: bool
     path: tuple[tuple[Vector, float], ...]
@@ -99,9 +101,9 @@ def minimise(
         step, predicted, inside = trust_region_step(point.gradient, point.hessian, scale, radius)
         noise = 1e-14 * max(1.0, abs(point.value))
         if predicted <= max(settings.tolerance, noise) and (inside or rejected > 8):
-            return TrustRegionResult(x, point, predicted, len(path), True, tuple(path))
+            return TrustRegionResult(x, point, step, predicted, len(path), True, tuple(path))
         if len(path) >= settings.max_evaluations or radius < 1e-10:
-            return TrustRegionResult(x, point, predicted, len(path), False, tuple(path))
+            return TrustRegionResult(x, point, step, predicted, len(path), False, tuple(path))
         trial = x + step
         candidate = objective(trial)
         path.append((trial, candidate.value))

@@ -1,0 +1,34 @@
+"""How sure we are that a fit is at its optimum."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Certificate"]
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """Evidence of convergence, from exact derivatives at the optimum.
+
+    The criterion is the deviance or the REML criterion, minus twice the log
+    likelihood; a change of 0.001 in it means nothing statistically.
+    """
+
+    converged: bool
+    """All of: the gradient vanishes, the curvature is not negative, and no
+    variance at its boundary wants to grow."""
+    gain: float
+    """How much the criterion could still fall, by its quadratic model."""
+    gradient: float
+    """Largest |derivative| in units of the parameter's curvature scale."""
+    curvature: float
+    """Smallest eigenvalue of the scaled Hessian; 0 where a parameter is at its boundary."""
+    evaluations: int
+    """Evaluations of the criterion in all."""
+    singular: bool
+    """Whether a variance is zero or a correlation is ±1 at the optimum."""
+    boundary: tuple[int, ...] = ()
+    """The terms for which it is so, by position among the estimated terms."""
+    message: str = ""
+    """One sentence."""

@@ -1,0 +1,132 @@
+"""From a design to estimates in the user's coordinates."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import linalg
+
+from hglm.criteria.linear_problem import LinearProblem, linear_problem
+from hglm.criteria.profiled import Solution
+from hglm.design.arrays import Design, PredictorDesign
+from hglm.fit.linear import LinearOptimum, fit_linear
+from hglm.fit.record import Estimates, LinearState, TermEstimate
+from hglm.numerics.threads import single_thread
+from hglm.typing import Matrix, Vector
+
+__all__ = ["estimate_linear", "random_part"]
+
+
+def estimate_linear(design: Design, reml: bool, start: Vector | None = None) -> Estimates:
+    """Fit a linear mixed model by ML or REML.
+
+    Parameters
+    ----------
+    design
+        Arrays of the model.
+    reml
+        REML rather than ML.
+    start : (m,) or None
+        θ to start from, in the user's coordinates and the order of `Estimates.theta`.
+    """
+    with single_thread(_is_small(design)):
+        offset = design.mean.offset
+        y = design.y if offset is None else design.y - offset
+        problem = linear_problem(design.mean, y, design.weights, design.frequencies)
+        first = None if start is None else _standardised(problem, start)
+        optimum = fit_linear(problem, reml, first)
+        return _estimates(design, problem, optimum, reml)
+
+
+def random_part(design: PredictorDesign, modes: dict[int, Matrix]) -> Vector:
+    """Zb by rows; new levels contribute zero. (n,)
+
+    Parameters
+    ----------
+    design
+        Random terms by rows, codes -1 for new levels.
+    modes
+        Term position -> (q, k) effects; terms left out contribute zero.
+    """
+    out = np.zeros(design.X.shape[0])
+    for position, b in modes.items():
+        term = design.random[position]
+        known = term.codes >= 0
+        for a in range(term.k):
+            effect = np.take(b[:, a], term.codes, mode="clip") * term.z[:, a]
+            out += effect if known.all() else np.where(known, effect, 0.0)
+    return out
+
+
+def _estimates(
+    design: Design, problem: LinearProblem, optimum: LinearOptimum, reml: bool
+) -> Estimates:
+    s = optimum.solution
+    sigma = float(np.sqrt(s.sigma2))
+    fixed = problem.fixed
+    beta = fixed.to_beta @ (fixed.gamma + s.gamma) + fixed.shift
+    root = linalg.solve_triangular(s.L_X, fixed.to_beta.T, lower=True) if problem.p else fixed.to_beta
+    terms = _terms(design, problem, s, optimum.theta)
+    eta = design.mean.X @ beta + random_part(design.mean, {t.position: t.modes for t in terms})
+    if design.mean.offset is not None:
+        eta += design.mean.offset
+    layout = problem.layout
+    theta = [
+        slot.structure.from_factor(t.factor) for slot, t in zip(layout.slots, terms, strict=True)
+    ]
+    return Estimates(
+        method="reml" if reml else "ml",
+        beta=beta,
+        vcov=s.sigma2 * root.T @ root,
+        sigma=sigma,
+        terms=terms,
+        theta=np.concatenate(theta) if theta else np.zeros(0),
+        llf=-0.5 * s.value,
+        nobs=problem.nobs,
+        n_parameters=problem.p + layout.n_theta + 1,
+        linear_predictor=eta,
+        certificate=optimum.certificate,
+        state=LinearState(problem, optimum.theta, reml),
+        path=optimum.path,
+    )
+
+
+def _terms(
+    design: Design, problem: LinearProblem, s: Solution, theta: Vector
+) -> tuple[TermEstimate, ...]:
+    b = s.combine(s.modes)
+    out = []
+    for slot, position, S, factor in zip(
+        problem.layout.slots,
+        problem.terms,
+        problem.maps,
+        problem.user_factors(theta),
+        strict=True,
+    ):
+        term = design.mean.random[position]
+        T = slot.structure.factor(slot.structure.from_factor(factor), slot.k)
+        out.append(
+            TermEstimate(
+                position=position,
+                group=term.group,
+                names=term.names,
+                levels=term.levels,
+                structure=term.structure,
+                factor=T,
+                covariance=s.sigma2 * T @ T.T,
+                modes=np.ascontiguousarray((S @ b[slot.group][slot.columns]).T),
+            )
+        )
+    return tuple(out)
+
+
+def _standardised(problem: LinearProblem, theta: Vector) -> Vector:
+    """θ of the user's columns in the problem's coordinates."""
+    factors = problem.layout.term_factors(theta)
+    moved = [np.linalg.solve(S, T) for S, T in zip(problem.maps, factors, strict=True)]
+    return problem.layout.from_factors(moved)
+
+
+def _is_small(design: Design) -> bool:
+    """Whether no dense factorisation will be large enough to gain from threads."""
+    columns = sorted(t.n_levels * t.k for t in design.mean.random)
+    return sum(columns[:-1]) < 1000

@@ -1,0 +1,100 @@
+"""What a fit has found: frozen records of arrays in the user's coordinates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from hglm.criteria.linear_problem import LinearProblem
+from hglm.fit.certificate import Certificate
+from hglm.typing import Matrix, Vector
+
+__all__ = ["Estimates", "LinearState", "TermEstimate"]
+
+
+@dataclass(frozen=True, slots=True)
+class TermEstimate:
+    """Random effects of one term."""
+
+    position: int
+    """Place of the term in the formula: its index in `design.mean.random`."""
+    group: str
+    names: tuple[str, ...]
+    """(k,) coefficients."""
+    levels: pd.Index
+    """(q,)"""
+    structure: str
+    factor: Matrix
+    """(k, k) lower factor T of the covariance relative to σ²."""
+    covariance: Matrix
+    """(k, k) covariance of the coefficients, σ²TT'."""
+    modes: Matrix
+    """(q, k) conditional modes b."""
+
+    @property
+    def k(self) -> int:
+        return len(self.names)
+
+
+@dataclass(frozen=True, slots=True)
+class LinearState:
+    """What is needed to compute more of a linear model at its optimum.
+
+    `hglm.criteria.profiled.solve(problem, theta, reml)` gives back the factor.
+    """
+
+    problem: LinearProblem
+    theta: Vector
+    """(m,) in the problem's standardised coordinates."""
+    reml: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Estimates:
+    """Estimates of a model, complete when made."""
+
+    method: str
+    """``"reml"``, ``"ml"``, ``"laplace"``, ..."""
+    beta: Vector
+    """(p,) fixed effects."""
+    vcov: Matrix
+    """(p, p) their covariance."""
+    sigma: float | None
+    """Residual standard deviation, or the family's dispersion; None where it has none."""
+    terms: tuple[TermEstimate, ...]
+    """In lme4's order: most levels first, then as in the formula."""
+    theta: Vector
+    """(m,) covariance parameters in the user's coordinates, term after term."""
+    llf: float
+    """Log likelihood (REML: restricted)."""
+    nobs: float
+    n_parameters: int
+    """Fixed effects, covariance parameters and dispersion."""
+    linear_predictor: Vector
+    """(n,) Xβ + Zb + offset, rows in the order of the data."""
+    certificate: Certificate
+    state: LinearState
+    path: tuple[tuple[Vector, float], ...] = ()
+    """Every θ tried, with the criterion there."""
+
+    @property
+    def modes_by_position(self) -> dict[int, Matrix]:
+        """Conditional modes (q, k) by place of the term in the formula."""
+        return {t.position: t.modes for t in self.terms}
+
+    @property
+    def deviance(self) -> float:
+        """Minus twice the log likelihood."""
+        return -2.0 * self.llf
+
+    @property
+    def aic(self) -> float:
+        """Akaike's criterion, 2k - 2l."""
+        return 2.0 * self.n_parameters - 2.0 * self.llf
+
+    @property
+    def bic(self) -> float:
+        """Schwarz's criterion, k log n - 2l."""
+        return float(np.log(self.nobs)) * self.n_parameters - 2.0 * self.llf
