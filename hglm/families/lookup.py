@@ -1,0 +1,115 @@
+"""Families by name: the one place that lists them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields, replace
+
+from hglm.errors import OptionError
+from hglm.families.base import Family
+from hglm.families.binomial import Binomial
+from hglm.families.checks import did_you_mean
+from hglm.families.gamma import Gamma
+from hglm.families.gaussian import Gaussian
+from hglm.families.links import LINKS
+from hglm.families.negative_binomial import NegativeBinomial
+from hglm.families.poisson import Poisson
+
+__all__ = ["FAMILIES", "resolve_family"]
+
+FAMILIES: dict[str, Callable[[], Family]] = {
+    "gaussian": Gaussian,
+    "binomial": Binomial,
+    "poisson": Poisson,
+    "gamma": Gamma,
+    "nbinom2": NegativeBinomial,
+}
+"""Canonical name -> class, each complete with its default link."""
+
+_ALIASES = {
+    "normal": "gaussian",
+    "bernoulli": "binomial",
+    "binary": "binomial",
+    "logistic": "binomial",
+    "nb2": "nbinom2",
+    "nb": "nbinom2",
+    "negbin": "nbinom2",
+    "negativebinomial": "nbinom2",
+    "negativebinomial2": "nbinom2",
+}
+
+_LINK_ALIASES = {
+    "1/mu": "inverse",
+    "inversepower": "inverse",
+    "reciprocal": "inverse",
+    "1/mu^2": "inverse_squared",
+    "1/mu**2": "inverse_squared",
+    "inversesquared": "inverse_squared",
+    "cauchy": "cauchit",
+    "logistic": "logit",
+    "squareroot": "sqrt",
+}
+
+
+def resolve_family(family: object, link: str | None = None) -> Family:
+    """Return a family from a name, a family object or one of statsmodels'.
+
+    Parameters
+    ----------
+    family
+        A name (``"poisson"``, ``"nbinom2"``, ...; case, blanks, dots and underscores
+        do not matter), a `Family`, or an object whose class is named like a
+        family and which has a `link`, such as statsmodels' ``sm.families.Poisson()``.
+    link
+        Replaces the link of the mean.
+
+    Examples
+    --------
+    >>> resolve_family("binomial", "probit")
+    Binomial(link='probit')
+    """
+    found = family if isinstance(family, Family) else _from_name_or_object(family)
+    if link is None:
+        return found
+    return _with_link(found, _canonical_link(link))
+
+
+def _from_name_or_object(family: object) -> Family:
+    if isinstance(family, str):
+        return FAMILIES[_canonical_family(family)]()
+    link = getattr(family, "link", None)
+    if isinstance(family, type) or link is None:
+        raise OptionError(
+            f"{family!r} is no family; give a name such as 'poisson', or a family object "
+            "such as hglm.Poisson(link='log')."
+        )
+    found = FAMILIES[_canonical_family(type(family).__name__)]()
+    return _with_link(found, _canonical_link(type(link).__name__))
+
+
+def _canonical_family(name: str) -> str:
+    word = "".join(c for c in name.lower() if c.isalnum())
+    for canonical in FAMILIES:
+        if word == canonical.replace("_", ""):
+            return canonical
+    if word in _ALIASES:
+        return _ALIASES[word]
+    hint = did_you_mean(name, [*FAMILIES, *_ALIASES])
+    raise OptionError(f"There is no family {name!r}{hint}; choose one of {', '.join(FAMILIES)}.")
+
+
+def _canonical_link(name: str) -> str:
+    word = name.lower().replace(" ", "")
+    if word in LINKS:
+        return word
+    bare = word.replace("_", "").replace(".", "")
+    return _LINK_ALIASES.get(word, _LINK_ALIASES.get(bare, word))
+
+
+def _with_link(family: Family, link: str) -> Family:
+    """Replace the link of the mean, inside a wrapper where there is one."""
+    names = {field.name for field in fields(family)}  # type: ignore[arg-type]
+    if "base" in names:
+        base = _with_link(family.base, link)  # type: ignore[attr-defined]
+        return replace(family, base=base)  # type: ignore[type-var]
+    return replace(family, link=link)  # type: ignore[type-var]

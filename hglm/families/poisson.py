@@ -1,0 +1,126 @@
+"""Poisson family: P(y) = μ^y exp(-μ)/y!."""
+
+# ruff: noqa: D102 (the verbs are described once, in the abstract class)
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from scipy.special import gammaln, kl_div, pdtr
+
+from hglm.families.base import Family, Kernel, Parameter, Point, Response, Support
+from hglm.families.checks import check_link, check_sizes, require_counts
+from hglm.families.jets import Jet
+from hglm.families.links import LINKS, log_mean
+from hglm.numerics import special
+from hglm.numerics.gamma import stirling
+from hglm.numerics.special import LARGEST_EXPONENT
+from hglm.typing import Vector
+
+__all__ = ["COUNT_LINKS", "Poisson", "count_start"]
+
+COUNT_LINKS = ("log", "sqrt", "identity")
+"""Links of the mean of a count."""
+
+_LARGE_COUNT = 1e4
+_LOG_2PI = float(np.log(2.0 * np.pi))
+
+
+@dataclass(frozen=True, slots=True)
+class Poisson(Family):
+    """Counts with variance equal to the mean."""
+
+    link: str = "log"
+
+    name: ClassVar[str] = "poisson"
+    links: ClassVar[tuple[str, ...]] = COUNT_LINKS
+    support: ClassVar[Support] = "counts"
+    discrete: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        check_link(self.name, self.link, self.links)
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        return (Parameter("mean", LINKS[self.link]),)
+
+    def validate(self, data: Response, labels: Sequence[object] | None = None) -> Poisson:
+        check_sizes(self.name, data.sizes)
+        require_counts(self.name, data.y, labels)
+        return self
+
+    def kernel(self, data: Response) -> Kernel:
+        y = data.y
+        large = np.max(y, initial=0.0) > _LARGE_COUNT
+        value_at = _large_counts(y) if large else _small_counts(y)
+
+        def log_density(point: Point) -> Jet:
+            xi = self._log_mean(point)
+            mu = special.exp(xi.value, 0)[0]
+            value = value_at(xi.value, mu)
+            if xi.depth == 0:
+                return xi.compose(value)
+            minus = -mu
+            return xi.compose(value, y - mu, minus, minus)
+
+        return log_density
+
+    def moments(self, point: Point) -> tuple[Jet, Jet]:
+        mu = self._log_mean(point).apply(special.exp)
+        return mu, mu
+
+    def information(self, point: Point) -> Jet:
+        xi = self._log_mean(point)
+        slope = xi.derivative(0)
+        return slope * slope * xi.apply(special.exp)
+
+    def unit_deviance(self, y: Vector, point: Point) -> Vector:
+        return np.asarray(2.0 * kl_div(y, np.exp(self._log_mean(point).value)))
+
+    def start(self, data: Response, mu: Vector | None = None) -> tuple[Vector, ...]:
+        return (LINKS[self.link].link(count_start(data.y) if mu is None else mu),)
+
+    def simulate(self, point: Point, rng: np.random.Generator) -> Vector:
+        return rng.poisson(np.exp(self._log_mean(point).value)).astype(np.float64)
+
+    def cdf(self, y: Vector, point: Point) -> Vector:
+        mu = np.exp(self._log_mean(point).value)
+        return np.where(y < 0.0, 0.0, pdtr(np.maximum(y, 0.0), mu))
+
+    def _log_mean(self, point: Point) -> Jet:
+        return log_mean(LINKS[self.link], point.predictors[0])
+
+
+def count_start(y: Vector) -> Vector:
+    """Return a mean near each count, off zero."""
+    return np.where(y > 0.0, y, 0.1 + 0.2 * np.mean(y))
+
+
+def _small_counts(y: Vector) -> Callable[[Vector, Vector], Vector]:
+    constant = -gammaln(y + 1.0)
+
+    def value(xi: Vector, mu: Vector) -> Vector:
+        return np.asarray(y * xi - mu + constant)
+
+    return value
+
+
+def _large_counts(y: Vector) -> Callable[[Vector, Vector], Vector]:
+    """Log density free of the cancellation between y ξ - μ and log y!.
+
+    With δ = ξ - log y it is y (δ - expm1 δ) - log(2πy)/2 - s(y), s Stirling's
+    remainder; counts of zero come out of the same formula about y = 1.
+    """
+    scale = np.maximum(y, 1.0)
+    log_scale = np.log(scale)
+    peak = -0.5 * (_LOG_2PI + log_scale) - stirling(log_scale, 0)[0]
+    constant = np.where(y > 0.0, peak, -1.0)
+
+    def value(xi: Vector, _: Vector) -> Vector:
+        delta = xi - log_scale
+        rise = np.expm1(np.minimum(delta, LARGEST_EXPONENT))
+        return np.asarray(y * delta - scale * rise + constant)
+
+    return value
