@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -36,10 +36,12 @@ class RandomTerm:
 
     @property
     def k(self) -> int:
+        """Number of coefficients a level."""
         return len(self.names)
 
     @property
     def n_levels(self) -> int:
+        """Number of levels."""
         return len(self.levels)
 
 
@@ -87,10 +89,15 @@ class Design:
     """(n,) binomial sizes."""
     notes: tuple[str, ...] = ()
     """What the reader should know: rows left out, columns dropped, ..."""
+    others: Mapping[str, PredictorDesign] = field(default_factory=dict)
+    """Further linear predictors by name: ``"dispersion"``, ..."""
+    response_levels: tuple[str, ...] = ()
+    """Categories that y = 0, 1, ... stands for, if the response has some."""
 
     @property
     def n(self) -> int:
-        return self.y.shape[0]
+        """Number of rows used."""
+        return len(self.y)
 
     @property
     def nobs(self) -> float:

@@ -1,0 +1,189 @@
+"""Right-hand sides + columns -> matrices, through formulaic.
+
+All distinct right-hand sides of a model are materialised in one structured
+call, so that the fixed and the random part share transforms, categories and
+columns. What formulaic learns from the data (means of `scale`, knots of `bs`,
+coefficients of `poly`, categories) is kept in `Encoding` and used again for
+new data.
+"""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from formulaic import Formula, ModelMatrix
+from formulaic.errors import DataMismatchWarning
+from formulaic.materializers import PandasMaterializer
+from formulaic.model_spec import ModelSpec, ModelSpecs
+from formulaic.parser.types import Factor
+
+from hglm.design.contrasts import coded_columns
+from hglm.design.functions import FUNCTIONS
+from hglm.design.values import EVALUATION_ERRORS, check_computed
+from hglm.errors import DataError
+from hglm.formula.hints import listing
+from hglm.typing import Matrix
+
+__all__ = ["Columns", "Encoding", "encode", "expressions_of"]
+
+_INTERCEPT = "1"
+_EMPTY = "0"
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """One right-hand side as numbers."""
+
+    matrix: Matrix
+    """(n, p) in Fortran order."""
+    names: tuple[str, ...]
+    """(p,) formulaic's column names."""
+    terms: Mapping[str, tuple[int, ...]]
+    """Term -> positions of its columns."""
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """How right-hand sides become columns, learnt from the training data."""
+
+    specs: Mapping[str, ModelSpec]
+    """Right-hand side -> formulaic's recipe with its state."""
+    contrasts: Mapping[str, Any]
+    """Column -> formulaic contrasts."""
+
+    def columns(
+        self, sides: Sequence[str], frame: pd.DataFrame, index: pd.Index
+    ) -> dict[str, Columns]:
+        """Apply the recipes to new rows."""
+        wanted = {side: self.specs[side] for side in sides if side in self.specs}
+        return _collect(sides, _materialise(wanted, frame, self.contrasts), index)
+
+
+def encode(
+    sides: Sequence[str], frame: pd.DataFrame, index: pd.Index, contrasts: Mapping[str, Any]
+) -> tuple[dict[str, Columns], Encoding]:
+    """Turn right-hand sides into columns and remember how.
+
+    Parameters
+    ----------
+    sides
+        Right-hand sides that state their intercept, such as ``"1 + days"``.
+    frame
+        (n, ...) complete cases.
+    index
+        (n,) row labels, for messages.
+    contrasts
+        Column -> formulaic contrasts.
+    """
+    general = [side for side in dict.fromkeys(sides) if side not in (_INTERCEPT, _EMPTY)]
+    fresh = {side: ModelSpec(_formula(side)) for side in general}
+    matrices = _materialise(fresh, frame, contrasts)
+    specs = _share_state({side: matrix.model_spec for side, matrix in matrices.items()})
+    return _collect(sides, matrices, index), Encoding(specs, contrasts)
+
+
+def expressions_of(side: str) -> tuple[str, ...]:
+    """Columns and Python expressions that a right-hand side is made of."""
+    return tuple(
+        factor.expr
+        for term in _formula(side)
+        for factor in term.factors
+        if factor.eval_method is not Factor.EvalMethod.LITERAL
+    )
+
+
+@functools.lru_cache(maxsize=256)
+def _formula(side: str) -> Formula:
+    return Formula(side)
+
+
+def _materialise(
+    specs: Mapping[str, ModelSpec], frame: pd.DataFrame, contrasts: Mapping[str, Any]
+) -> dict[str, ModelMatrix]:
+    """Model matrices of several right-hand sides in one call."""
+    if not specs:
+        return {}
+    coded = coded_columns(contrasts, frame)
+    plain = frame.drop(columns=list(coded)) if coded else frame
+    materializer = PandasMaterializer(plain, context={**FUNCTIONS, **coded})
+    keys = {f"side{i}": side for i, side in enumerate(specs)}
+    structured = ModelSpecs(**{key: specs[side] for key, side in keys.items()})
+    try:
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("error", DataMismatchWarning)
+            matrices = materializer.get_model_matrix(
+                structured, na_action="ignore", output="pandas"
+            )
+    except DataMismatchWarning as error:
+        raise _unknown_category(materializer, specs, str(error)) from error
+    except EVALUATION_ERRORS as error:
+        raise DataError(f"The formula cannot be applied to the data: {error}") from error
+    return {side: matrices[key] for key, side in keys.items()}
+
+
+def _share_state(specs: Mapping[str, ModelSpec]) -> dict[str, ModelSpec]:
+    """Give each spec the state of all.
+
+    formulaic notes the categories of a factor only in the first spec that uses
+    it; without them another spec would take the categories of the new data.
+    """
+    encoders = {
+        expr: state for spec in specs.values() for expr, state in spec.encoder_state.items()
+    }
+    return {side: spec.update(encoder_state=encoders) for side, spec in specs.items()}
+
+
+def _unknown_category(
+    materializer: PandasMaterializer, specs: Mapping[str, ModelSpec], warning: str
+) -> DataError:
+    known = {
+        expr: state["categories"]
+        for spec in specs.values()
+        for expr, (kind, state) in spec.encoder_state.items()
+        if kind is Factor.Kind.CATEGORICAL and "categories" in state
+    }
+    for expr, categories in known.items():
+        values = getattr(materializer.factor_cache[expr].values, "__wrapped__", ())
+        unknown = [value for value in pd.unique(pd.Series(values)) if value not in categories]
+        if unknown:
+            return DataError(
+                f"`{expr}` has {listing(unknown)}, which the data of the fit did not have; its "
+                f"effect is estimated for {listing(categories)} only."
+            )
+    return DataError(f"The categories named in the formula are not those of the data: {warning}")
+
+
+def _collect(
+    sides: Sequence[str], matrices: Mapping[str, ModelMatrix], index: pd.Index
+) -> dict[str, Columns]:
+    n = len(index)
+    collected = {}
+    for side in dict.fromkeys(sides):
+        if side == _INTERCEPT:
+            collected[side] = Columns(np.ones((n, 1)), ("Intercept",), {"Intercept": (0,)})
+        elif side == _EMPTY:
+            collected[side] = Columns(np.empty((n, 0)), (), {})
+        else:
+            collected[side] = _columns(matrices[side], index)
+    return collected
+
+
+def _columns(model_matrix: ModelMatrix, index: pd.Index) -> Columns:
+    spec = model_matrix.model_spec
+    names = tuple(spec.column_names)
+    matrix = np.empty((len(index), len(names)), order="F")
+    for j, (name, values) in enumerate(model_matrix.items()):
+        matrix[:, j] = values
+        if not np.isfinite(matrix[:, j]).all():
+            check_computed(matrix[:, j], name, index)
+    terms = {
+        "Intercept" if str(term) == _INTERCEPT else str(term): tuple(positions)
+        for term, positions in spec.term_indices.items()
+    }
+    return Columns(matrix, names, terms)

@@ -1,0 +1,131 @@
+"""One linear predictor in arrays, for the data of the fit or for new data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from hglm.design.arrays import PredictorDesign, RandomTerm
+from hglm.design.encoding import Columns
+from hglm.design.groups import Grouping, make_grouping
+from hglm.design.recipe import PredictorSpec
+from hglm.design.values import Evaluator
+from hglm.errors import DataError
+from hglm.formula.hints import listing
+from hglm.formula.spec import PredictorFormula, RandomTermFormula
+from hglm.numerics.rank import independent_columns
+from hglm.typing import Codes, Vector
+
+__all__ = ["apply_predictor", "make_predictor", "right_hand_sides"]
+
+
+def right_hand_sides(formula: PredictorFormula) -> list[str]:
+    """Distinct right-hand sides that a predictor needs as columns."""
+    return list(dict.fromkeys((formula.fixed, *(term.columns for term in formula.random))))
+
+
+def make_predictor(
+    formula: PredictorFormula,
+    columns: Mapping[str, Columns],
+    values: Evaluator,
+    groupings: dict[tuple[str, ...], tuple[Codes, Grouping]],
+    offset: Vector | None,
+) -> tuple[PredictorDesign, PredictorSpec]:
+    """Assemble a predictor and its recipe from the data of the fit.
+
+    Parameters
+    ----------
+    columns
+        Right-hand side -> columns.
+    groupings
+        Factors -> coded groups; those met here for the first time are added.
+    offset : (n,), optional
+        Added to the offsets of the formula.
+    """
+    for term in formula.random:
+        if term.factors not in groupings:
+            factors = [values.factor(factor) for factor in term.factors]
+            groupings[term.factors] = make_grouping(term.factors, factors)
+    coded = [groupings[term.factors] for term in formula.random]
+    fixed = columns[formula.fixed]
+    kept = tuple(independent_columns(fixed.matrix).tolist())
+    spec = PredictorSpec(formula, kept, tuple(grouping for _, grouping in coded))
+    random = tuple(
+        _random_term(term, columns[term.columns], codes, grouping)
+        for term, (codes, grouping) in zip(formula.random, coded, strict=True)
+    )
+    return _predictor(fixed, kept, _sum(formula, values, offset), random), spec
+
+
+def apply_predictor(
+    spec: PredictorSpec,
+    columns: Mapping[str, Columns],
+    values: Evaluator,
+    chosen: Callable[[RandomTermFormula], bool],
+    allow_new_levels: bool,
+    offset: Vector | None,
+) -> PredictorDesign:
+    """Assemble a predictor for new data from its recipe."""
+    random = []
+    for term, grouping in zip(spec.formula.random, spec.groupings, strict=True):
+        if not chosen(term):
+            continue
+        codes = grouping.codes([values.factor(factor) for factor in term.factors])
+        if not allow_new_levels:
+            _check_known(codes, grouping, term, values)
+        random.append(_random_term(term, columns[term.columns], codes, grouping))
+    offset = _sum(spec.formula, values, offset)
+    return _predictor(columns[spec.formula.fixed], spec.kept, offset, tuple(random))
+
+
+def _predictor(
+    fixed: Columns,
+    kept: Sequence[int],
+    offset: Vector | None,
+    random: tuple[RandomTerm, ...],
+) -> PredictorDesign:
+    place = {old: new for new, old in enumerate(kept)}
+    complete = len(kept) == len(fixed.names)
+    return PredictorDesign(
+        X=fixed.matrix if complete else np.asfortranarray(fixed.matrix[:, list(kept)]),
+        names=tuple(fixed.names[j] for j in kept),
+        terms={
+            term: tuple(place[j] for j in positions if j in place)
+            for term, positions in fixed.terms.items()
+        },
+        offset=offset,
+        random=random,
+        dropped=tuple(name for j, name in enumerate(fixed.names) if j not in place),
+    )
+
+
+def _random_term(
+    term: RandomTermFormula, columns: Columns, codes: Codes, grouping: Grouping
+) -> RandomTerm:
+    return RandomTerm(
+        term.group, columns.names, grouping.levels, codes, columns.matrix, term.structure
+    )
+
+
+def _sum(formula: PredictorFormula, values: Evaluator, offset: Vector | None) -> Vector | None:
+    """All offsets added up; None if there are none."""
+    parts = [values.vector(expression, "offset") for expression in formula.offsets]
+    if offset is not None:
+        parts.append(offset)
+    return np.sum(parts, axis=0) if parts else None
+
+
+def _check_known(
+    codes: Codes, grouping: Grouping, term: RandomTermFormula, values: Evaluator
+) -> None:
+    rows = np.flatnonzero(codes < 0)
+    if rows.size:
+        factors = [pd.Series(values.factor(factor)).iloc[rows[:50]] for factor in term.factors]
+        levels = dict.fromkeys(":".join(map(str, row)) for row in zip(*factors, strict=True))
+        raise DataError(
+            f"The grouping factor `{term.group}` has new levels {listing(levels)}, about which "
+            f"the fit (with {len(grouping.levels)} levels) knows nothing; predict with "
+            '`new_levels="population"`, or leave these rows out.'
+        )
