@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from hglm.design.arrays import Design, PredictorDesign, RandomTerm
 from hglm.design.build import build_design
+from hglm.design.checks import check_levels
+from hglm.design.rebuild import NewDesign, rebuild
 from hglm.design.recipe import DesignSpec, PredictorSpec
 
 __all__ = [
     "Design",
     "DesignSpec",
+    "NewDesign",
     "PredictorDesign",
     "PredictorSpec",
     "RandomTerm",
     "build_design",
+    "check_levels",
+    "rebuild",
 ]

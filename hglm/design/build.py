@@ -11,7 +11,6 @@ import numpy as np
 from hglm.design.arrays import Design, PredictorDesign
 from hglm.design.contrasts import resolve
 from hglm.design.encoding import encode, expressions_of
-from hglm.design.functions import columns_of
 from hglm.design.groups import Grouping
 from hglm.design.predictors import make_predictor, right_hand_sides
 from hglm.design.recipe import DesignSpec
@@ -107,17 +106,15 @@ def build_design(
     return design, replace(spec, offset=None if is_array else column, offset_was_array=is_array)
 
 
-def variables(
-    predictors: Iterable[PredictorFormula], available: tuple[str, ...]
-) -> dict[str, None]:
+def variables(predictors: Iterable[PredictorFormula], source: Source) -> dict[str, None]:
     """Names of the columns that predictors need, in order of appearance."""
     found: dict[str, None] = {}
     for predictor in predictors:
-        for side in right_hand_sides(predictor):
-            for expression in expressions_of(side):
-                found |= dict.fromkeys(sorted(columns_of(expression, available)))
-        for expression in (*predictor.offsets, *(f for t in predictor.random for f in t.factors)):
-            found |= dict.fromkeys(sorted(columns_of(expression, available)))
+        sides = right_hand_sides(predictor)
+        fixed = (expression for side in sides for expression in expressions_of(side))
+        factors = (factor for term in predictor.random for factor in term.factors)
+        for expression in (*fixed, *predictor.offsets, *factors):
+            found |= source.columns_of(expression)
     return found
 
 
@@ -132,8 +129,8 @@ def _read(
         raise DataError("The data have no rows; give at least one complete row.")
     wanted: dict[str, None] = {}
     for expression in formula.response:
-        wanted |= dict.fromkeys(sorted(columns_of(expression, source.names)))
-    wanted |= variables(predictors.values(), source.names)
+        wanted |= source.columns_of(expression)
+    wanted |= variables(predictors.values(), source)
     named = {name: value for name, value in arguments.items() if isinstance(value, str)}
     table = source.read({**wanted, **dict.fromkeys(named.values())})
     arrays = {

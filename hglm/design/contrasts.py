@@ -22,7 +22,7 @@ from formulaic.transforms.contrasts import (
 from hglm.errors import DataError, OptionError
 from hglm.formula.hints import did_you_mean, listing
 
-__all__ = ["coded_columns", "resolve"]
+__all__ = ["check_columns", "coded_columns", "resolve"]
 
 _NAMED: Mapping[str, type[Contrasts]] = {
     "diff": DiffContrasts,
@@ -39,8 +39,8 @@ def resolve(contrasts: Mapping[str, Any] | None) -> dict[str, Any]:
     return {column: _resolve_one(column, value) for column, value in (contrasts or {}).items()}
 
 
-def coded_columns(contrasts: Mapping[str, Any], frame: pd.DataFrame) -> dict[str, Any]:
-    """Columns marked with their contrasts, to stand in for those of the frame."""
+def check_columns(contrasts: Mapping[str, Any], frame: pd.DataFrame) -> None:
+    """Raise where the argument names a column without categories."""
     for column in contrasts:
         if column not in frame.columns:
             raise DataError(
@@ -52,7 +52,15 @@ def coded_columns(contrasts: Mapping[str, Any], frame: pd.DataFrame) -> dict[str
                 f"The argument `contrasts` names `{column}`, which is numeric; write "
                 f"`C({column}, ...)` in the formula to make it categorical."
             )
-    return {column: C(frame[column], value) for column, value in contrasts.items()}
+
+
+def coded_columns(contrasts: Mapping[str, Any], frame: pd.DataFrame) -> dict[str, Any]:
+    """Columns marked with their contrasts, to stand in for those of the frame."""
+    return {
+        column: C(frame[column], value)
+        for column, value in contrasts.items()
+        if column in frame.columns
+    }
 
 
 def _resolve_one(column: str, value: Any) -> Any:

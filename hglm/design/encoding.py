@@ -23,7 +23,7 @@ from formulaic.materializers import PandasMaterializer
 from formulaic.model_spec import ModelSpec, ModelSpecs
 from formulaic.parser.types import Factor
 
-from hglm.design.contrasts import coded_columns
+from hglm.design.contrasts import check_columns, coded_columns
 from hglm.design.functions import FUNCTIONS
 from hglm.design.values import EVALUATION_ERRORS, check_computed
 from hglm.errors import DataError
@@ -81,6 +81,7 @@ def encode(
     contrasts
         Column -> formulaic contrasts.
     """
+    check_columns(contrasts, frame)
     general = [side for side in dict.fromkeys(sides) if side not in (_INTERCEPT, _EMPTY)]
     fresh = {side: ModelSpec(_formula(side)) for side in general}
     matrices = _materialise(fresh, frame, contrasts)

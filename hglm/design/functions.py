@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import builtins
 import functools
 from collections.abc import Collection, Iterable
@@ -10,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from formulaic.transforms import TRANSFORMS
-from formulaic.utils.variables import Variable, get_required_variables
+from formulaic.utils.code import sanitize_variable_names
 
 from hglm.errors import ColumnNotFoundError, FormulaError
 from hglm.formula.hints import did_you_mean
@@ -55,7 +56,7 @@ _ELSEWHERE = {
 }
 
 
-def columns_of(expression: str, available: Collection[str]) -> frozenset[str]:
+def columns_of(expression: str, available: Collection[str], title: str = "data") -> frozenset[str]:
     """Columns that an expression needs.
 
     Raises
@@ -65,33 +66,50 @@ def columns_of(expression: str, available: Collection[str]) -> frozenset[str]:
     """
     if expression in available:
         return frozenset((expression,))
-    found = set()
-    for variable in _variables(expression):
-        root = str(variable.root)
-        if root in available:
-            found.add(root)
-        elif root not in FUNCTIONS and not hasattr(builtins, root):
-            if Variable.Role.CALLABLE in variable.roles and root == str(variable):
-                raise _no_function(root)
-            raise no_column(root, available)
-    return frozenset(found)
+    called, named = _names(expression)
+    for name in sorted(called - set(available)):
+        if name not in FUNCTIONS and not hasattr(builtins, name):
+            raise _no_function(name)
+    for name in sorted(named - set(available)):
+        if name not in FUNCTIONS and not hasattr(builtins, name):
+            raise no_column(name, available, title)
+    return frozenset((called | named) & set(available))
 
 
-def no_column(name: str, available: Iterable[str], where: str = "data") -> ColumnNotFoundError:
+def no_column(name: str, available: Iterable[str], title: str) -> ColumnNotFoundError:
     """Error for a column that the data do not have."""
     columns = [str(column) for column in available]
     dotted = [column for column in columns if column.startswith(f"{name}.")]
     hint = did_you_mean(name, columns)
     if dotted:
         hint = f"If you mean `{dotted[0]}`, write it in backticks."
-    return ColumnNotFoundError(f"There is no column `{name}` in the {where}. {hint}".rstrip())
+    return ColumnNotFoundError(f"There is no column `{name}` in the {title}. {hint}".rstrip())
 
 
 @functools.lru_cache(maxsize=1024)
-def _variables(expression: str) -> tuple[Variable, ...]:
+def _names(expression: str) -> tuple[frozenset[str], frozenset[str]]:
+    """Names that an expression calls, and all other names in it."""
     if expression.isidentifier():
-        return (Variable(expression, roles=("value",)),)
-    return tuple(sorted(get_required_variables(expression, FUNCTIONS)))
+        return frozenset(), frozenset((expression,))
+    aliases: dict[str, str] = {}
+    try:
+        tree = ast.parse(sanitize_variable_names(expression, {}, aliases), mode="eval")
+    except SyntaxError:
+        return frozenset(), frozenset((expression,))
+    nodes = list(ast.walk(tree))
+    functions = [node.func for node in nodes if isinstance(node, ast.Call)]
+    called = {function.id for function in functions if isinstance(function, ast.Name)}
+    named = {node.id for node in nodes if isinstance(node, ast.Name) and node not in functions}
+    quoted = {
+        str(node.args[0].value)  # patsy's Q("odd name")
+        for node in nodes
+        if isinstance(node, ast.Call)
+        and getattr(node.func, "id", "") == "Q"
+        and node.args
+        and isinstance(node.args[0], ast.Constant)
+    }
+    original = (aliases.get(name, name) for name in named)
+    return frozenset(called), frozenset((*original, *quoted))
 
 
 def _no_function(name: str) -> FormulaError:

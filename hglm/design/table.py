@@ -16,7 +16,7 @@ import narwhals.stable.v1 as nw
 import numpy as np
 import pandas as pd
 
-from hglm.design.functions import no_column
+from hglm.design.functions import columns_of, no_column
 from hglm.errors import DataError
 from hglm.typing import AnyArray, BoolArray, Codes, Frame
 
@@ -33,18 +33,24 @@ class Source:
     """Names of all columns."""
     index: pd.Index
     """(n_rows,) row labels: pandas' index, else 0 ... n_rows - 1."""
+    title: str = "data"
+    """What messages call the frame."""
 
-    def read(self, wanted: Iterable[str], where: str = "data") -> Table:
+    def columns_of(self, expression: str) -> dict[str, None]:
+        """Names of the columns that an expression needs."""
+        return dict.fromkeys(sorted(columns_of(expression, self.names, self.title)))
+
+    def read(self, wanted: Iterable[str]) -> Table:
         """Take the columns that are needed."""
-        return Table({name: self._column(name, where) for name in wanted}, self.index)
+        return Table({name: self._column(name) for name in wanted}, self.index)
 
-    def _column(self, name: str, where: str) -> pd.Series:
+    def _column(self, name: str) -> pd.Series:
         if name not in self.names:
-            raise no_column(name, self.names, where)
-        if self.names.count(name) > 1:
+            raise no_column(name, self.names, self.title)
+        count = self.names.count(name)
+        if count > 1:
             raise DataError(
-                f"The data have {self.names.count(name)} columns named `{name}`; rename all but "
-                "one of them."
+                f"The {self.title} have {count} columns named `{name}`; rename all but one of them."
             )
         position = self.names.index(name)
         if isinstance(self.native, pd.DataFrame):
@@ -84,10 +90,10 @@ class Table:
         return frame
 
 
-def open_frame(data: Frame) -> Source:
+def open_frame(data: Frame, title: str = "data") -> Source:
     """Look at a data frame of any kind that narwhals knows."""
     if isinstance(data, pd.DataFrame):
-        return Source(data, tuple(str(name) for name in data.columns), data.index)
+        return Source(data, tuple(map(str, data.columns)), data.index, title)
     try:
         frame = nw.from_native(data, eager_only=True)
     except TypeError as error:
@@ -98,7 +104,7 @@ def open_frame(data: Frame) -> Source:
         ) from error
     except ValueError as error:
         raise DataError("The data have several columns of the same name; rename them.") from error
-    return Source(frame, tuple(frame.columns), pd.RangeIndex(len(frame)))
+    return Source(frame, tuple(frame.columns), pd.RangeIndex(len(frame)), title)
 
 
 def labels(index: pd.Index, positions: AnyArray, limit: int = 5) -> str:
