@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hglm.design.table import used_categories
 from hglm.errors import DataError
-from hglm.typing import Codes
+from hglm.typing import AnyArray, Codes
 
 __all__ = ["Grouping", "code_levels", "make_grouping"]
 
@@ -83,8 +84,7 @@ def make_grouping(factors: tuple[str, ...], values: Sequence[Any]) -> tuple[Code
     for inner, levels in coded[1:]:
         codes, seen = _dense(codes * len(levels) + inner)
         outer, within = np.divmod(seen, len(levels))
-        pairs = zip(labels.take(outer), levels.take(within), strict=True)
-        labels = pd.Index([f"{a}:{b}" for a, b in pairs])
+        labels = pd.Index(_text(labels)[outer] + ":" + _text(levels)[within])
         combinations.append(seen)
     if len(labels) < 2:
         raise DataError(
@@ -109,7 +109,7 @@ def code_levels(values: Any) -> tuple[Codes, pd.Index]:
     levels : (n_levels,)
     """
     if isinstance(getattr(values, "dtype", None), pd.CategoricalDtype):
-        categorical = pd.Categorical(values).remove_unused_categories()
+        categorical = used_categories(pd.Categorical(values))
         return categorical.codes.astype(np.intp), categorical.categories
     array = np.asarray(values)
     if array.dtype.kind in "iu" and array.dtype != np.uint64:
@@ -120,6 +120,11 @@ def code_levels(values: Any) -> tuple[Codes, pd.Index]:
     if index.dtype.kind == "f" and np.all(levels == np.round(levels)):
         index = index.astype(np.int64)  # numbers of subjects read beside missing values
     return codes.astype(np.intp, copy=False), index
+
+
+def _text(levels: pd.Index) -> AnyArray:
+    """Labels as an array of Python strings, to be joined with `+`."""
+    return np.array([str(level) for level in levels], dtype=object)
 
 
 def _dense(values: Codes) -> tuple[Codes, Codes]:

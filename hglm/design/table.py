@@ -20,7 +20,7 @@ from hglm.design.functions import columns_of, no_column
 from hglm.errors import DataError
 from hglm.typing import AnyArray, BoolArray, Codes, Frame
 
-__all__ = ["Source", "Table", "labels", "open_frame"]
+__all__ = ["Source", "Table", "labels", "open_frame", "used_categories"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Source:
             )
         position = self.names.index(name)
         if isinstance(self.native, pd.DataFrame):
-            return _nan_is_missing(self.native.iloc[:, position])
+            return _nan_is_missing(self.native[self.native.columns[position]])
         return _to_pandas(self.native[:, position])
 
 
@@ -107,6 +107,16 @@ def open_frame(data: Frame, title: str = "data") -> Source:
     return Source(frame, tuple(frame.columns), pd.RangeIndex(len(frame)), title)
 
 
+def used_categories(values: pd.Categorical[Any]) -> pd.Categorical[Any]:
+    """Categories that occur, in their order.
+
+    pandas' own method sorts all codes; marking those that occur is faster.
+    """
+    present = np.zeros(len(values.categories) + 1, dtype=bool)  # one more for missing, code -1
+    present[values.codes] = True
+    return values if present[:-1].all() else values.remove_unused_categories()
+
+
 def labels(index: pd.Index, positions: AnyArray, limit: int = 5) -> str:
     """Row labels at `positions` for a message: ``"row 3"``, ``"rows 3, 17, ..."``."""
     shown = ", ".join(str(label) for label in index[positions[:limit]])
@@ -140,7 +150,7 @@ def _plain(values: Any, name: str) -> Any:
     if types.is_complex_dtype(dtype):
         raise DataError(f"Column `{name}` holds complex numbers; take their parts first.")
     if isinstance(dtype, pd.CategoricalDtype):
-        plain = values.remove_unused_categories()
+        plain: Any = used_categories(values)
     elif isinstance(dtype, pd.StringDtype):
         plain = _categories(values, name)
     elif types.is_bool_dtype(dtype) or types.is_numeric_dtype(dtype):
