@@ -88,7 +88,7 @@ def build_design(
     response = make_response(formula.response, values, rows.get("trials"), categorical)
     designs, spec = _predictors(formula, predictors, values, rows.get("offset"), contrasts)
     design = Design(
-        response=", ".join(formula.response),
+        response=_spell(formula.response),
         y=response.y,
         mean=designs["mean"],
         index=values.index,
@@ -130,6 +130,8 @@ def _read(
     wanted: dict[str, None] = {}
     for expression in formula.response:
         wanted |= source.columns_of(expression)
+    if not wanted:
+        raise DataError(f"The response `{formula.response[0]}` is no column; write one before `~`.")
     wanted |= variables(predictors.values(), source)
     named = {name: value for name, value in arguments.items() if isinstance(value, str)}
     table = source.read({**wanted, **dict.fromkeys(named.values())})
@@ -171,6 +173,10 @@ def _complete_rows(table: Table, missing: str) -> tuple[Codes, tuple[str, ...]]:
             "model or fill values in."
         )
     return kept, (f"{lost} of {table.n_rows} rows left out: values missing in {counts}.",)
+
+
+def _spell(response: tuple[str, ...]) -> str:
+    return response[0] if len(response) == 1 else f"cbind({', '.join(response)})"
 
 
 def _row_numbers(name: str, column: str, values: Evaluator) -> Vector:

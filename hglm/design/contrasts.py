@@ -77,6 +77,6 @@ def _resolve_one(column: str, value: Any) -> Any:
     if isinstance(value, (Contrasts, dict, list, np.ndarray)):
         return value
     raise OptionError(
-        f"The contrasts for `{column}` are a {type(value).__name__}; give a name such as "
+        f"The contrasts for `{column}` are of type {type(value).__name__}; give a name such as "
         '"sum", a formulaic contrast object, or a matrix with a row for each level.'
     )

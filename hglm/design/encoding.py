@@ -82,6 +82,7 @@ def encode(
         Column -> formulaic contrasts.
     """
     check_columns(contrasts, frame)
+    _check_dates(sides, frame)
     general = [side for side in dict.fromkeys(sides) if side not in (_INTERCEPT, _EMPTY)]
     fresh = {side: ModelSpec(_formula(side)) for side in general}
     matrices = _materialise(fresh, frame, contrasts)
@@ -122,10 +123,20 @@ def _materialise(
                 structured, na_action="ignore", output="pandas"
             )
     except DataMismatchWarning as error:
-        raise _unknown_category(materializer, specs, str(error)) from error
+        raise _unknown_category(materializer, specs) from error
     except EVALUATION_ERRORS as error:
         raise DataError(f"The formula cannot be applied to the data: {error}") from error
     return {side: matrices[key] for key, side in keys.items()}
+
+
+def _check_dates(sides: Sequence[str], frame: pd.DataFrame) -> None:
+    for side in dict.fromkeys(sides):
+        for expression in expressions_of(side):
+            if expression in frame.columns and frame[expression].dtype.kind in "mM":
+                raise DataError(
+                    f"Column `{expression}` holds dates or times; convert it to a number, such as "
+                    "days since a start, before the fit."
+                )
 
 
 def _share_state(specs: Mapping[str, ModelSpec]) -> dict[str, ModelSpec]:
@@ -141,7 +152,7 @@ def _share_state(specs: Mapping[str, ModelSpec]) -> dict[str, ModelSpec]:
 
 
 def _unknown_category(
-    materializer: PandasMaterializer, specs: Mapping[str, ModelSpec], warning: str
+    materializer: PandasMaterializer, specs: Mapping[str, ModelSpec]
 ) -> DataError:
     known = {
         expr: state["categories"]
@@ -157,7 +168,10 @@ def _unknown_category(
                 f"`{expr}` has {listing(unknown)}, which the data of the fit did not have; its "
                 f"effect is estimated for {listing(categories)} only."
             )
-    return DataError(f"The categories named in the formula are not those of the data: {warning}")
+    return DataError(
+        "The `levels` given in the formula leave out categories of the data; name them all, or "
+        "leave the rows of the others out."
+    )
 
 
 def _collect(

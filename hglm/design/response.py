@@ -64,7 +64,7 @@ def _proportion(expressions: tuple[str, ...], values: Evaluator, trials: Vector 
         )
     successes, failures = (values.vector(expression, "response") for expression in expressions)
     for counts, expression in zip((successes, failures), expressions, strict=True):
-        _check(counts >= 0, expression, "is negative", "counts are 0, 1, 2, ...", values.index)
+        _check(counts >= 0, expression, "is negative", "give counts", values.index)
     total = successes + failures
     _check(total > 0, " + ".join(expressions), "is zero", "leave rows out", values.index)
     return Response(successes / total, total, ())

@@ -136,10 +136,8 @@ def _to_pandas(column: nw.Series[Any]) -> pd.Series:
     if isinstance(column.dtype, nw.Enum):
         values = pd.Categorical(column.to_list(), categories=list(native.dtype.categories))
         return pd.Series(values)
-    if isinstance(column.dtype, nw.Categorical) and column.implementation.is_polars():
-        column = column.cast(nw.String)
-    if isinstance(column.dtype, nw.Categorical):
-        return column.to_pandas()
+    if isinstance(column.dtype, nw.Categorical) and not column.implementation.is_polars():
+        return pd.Series(native.to_pandas())
     return pd.Series(column.to_numpy())
 
 
