@@ -190,6 +190,22 @@ def test_traces(case: Case) -> None:
             np.testing.assert_allclose(given, M, atol=1e-10 * abs(M).max())
 
 
+def test_inverse_on_the_pattern(case: Case) -> None:
+    _, diagonal, cells = case.factor().inverse_on_pattern()
+    starts = np.cumsum([0, *(Z.shape[1] for Z in case.Z)])
+    for Q, alone in zip(diagonal, case.factor().posterior_blocks(), strict=True):
+        np.testing.assert_array_equal(Q, alone)
+    assert cells.keys() == case.z.cells.keys()
+    for (t, s), Q in cells.items():
+        pattern = case.z.cells[t, s]
+        rows = slice(starts[t], starts[t + 1])
+        block = case.posterior[rows, starts[s] : starts[s + 1]]
+        k_t, k_s = Q.shape[:2]
+        block = block.reshape(k_t, pattern.shape[0], k_s, pattern.shape[1])
+        expected = block[:, pattern.rows, :, pattern.cols].transpose(1, 2, 0)
+        np.testing.assert_allclose(Q, expected, atol=1e-11)
+
+
 def test_posterior_blocks(case: Case) -> None:
     start = 0
     for T, Z, Q in zip(case.T, case.Z, case.factor().posterior_blocks(), strict=True):

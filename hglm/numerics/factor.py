@@ -93,13 +93,29 @@ class Factor:
         Returns
         -------
         list of (k, k, q)
-            Diagonal blocks of Λ(Λ'Z'ZΛ + I)^-1Λ', per group.
+            Diagonal blocks of Q = Λ(Λ'Z'ZΛ + I)^-1Λ', per group.
         """
-        if not self.plan.exact_inverse:
-            return self._blocks_by_solving()
-        return self._backward(posterior=True)[1]
+        return self._backward(posterior=True)[1] if self.plan.exact_inverse else self._solved()[0]
 
-    def _backward(self, posterior: bool) -> tuple[Traces, list[Matrix]]:
+    def inverse_on_pattern(self) -> tuple[Traces, list[Matrix], dict[tuple[int, int], Matrix]]:
+        """Traces, and the posterior covariance Q on the pattern of Z'Z.
+
+        Uses up a dense factor: call it last.
+
+        Returns
+        -------
+        traces
+        diagonal : list of (k, k, q)
+        cells : dict of (k_t, k_s, m)
+            In the order of the cells of the Gramian.
+        """
+        if self.plan.exact_inverse:
+            return self._backward(posterior=True)
+        return self.traces(), *self._solved()
+
+    def _backward(
+        self, posterior: bool
+    ) -> tuple[Traces, list[Matrix], dict[tuple[int, int], Matrix]]:
         MT: list[Matrix] = []
         M: list[Matrix | None] = []
         diagonal: list[Matrix] = []  # posterior covariances Q_tt of the groups done so far,
@@ -116,23 +132,30 @@ class Factor:
             MT, M, diagonal = [m @ T, *MT], [m, *M], [Q, *diagonal]
             cells = {(t + 1, s + 1): q for (t, s), q in cells.items()}
             cells |= {(r + 2, 1): q for r, q in enumerate(Q_r)}
-        return Traces(tuple(MT), tuple(M)), diagonal
+        cells = {(t - 1, s - 1): q for (t, s), q in cells.items()}
+        return Traces(tuple(MT), tuple(M)), diagonal, cells
 
-    def _blocks_by_solving(self, chunk: int = 256) -> list[Matrix]:
-        """Posterior blocks from one solve a random effect, for a sparse factor."""
-        out = [np.empty((k, k, q)) for k, q in zip(*self._shape, strict=True)]
-        for t, (k, q) in enumerate(zip(*self._shape, strict=True)):
+    def _solved(
+        self, chunk: int = 128
+    ) -> tuple[list[Matrix], dict[tuple[int, int], Matrix]]:
+        """Q on the pattern from one solve a random effect, for a sparse factor."""
+        shapes = list(zip(self.gramian.orders, self.gramian.sizes, strict=True))
+        diagonal = [np.empty((k, k, q)) for k, q in shapes]
+        cells = {key: np.empty(c.values.shape) for key, c in self.gramian.cells.items()}
+        for t, (k, q) in enumerate(shapes):
             for start in range(0, q, chunk):
                 levels = np.arange(start, min(start + chunk, q))
+                which = np.arange(len(levels))
                 for a in range(k):
-                    rhs = [np.zeros((len(levels), *shape)) for shape in zip(*self._shape, strict=True)]
-                    rhs[t][np.arange(len(levels)), a, levels] = 1.0
-                    out[t][:, a, levels] = self.modes(rhs)[t][np.arange(len(levels)), :, levels].T
-        return out
-
-    @property
-    def _shape(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        return self.gramian.orders, self.gramian.sizes
+                    rhs = [np.zeros((len(levels), *shape)) for shape in shapes]
+                    rhs[t][which, a, levels] = 1.0
+                    columns = self.modes(rhs)
+                    diagonal[t][:, a, levels] = columns[t][which, :, levels].T
+                    for s in range(t):
+                        c = self.gramian.cells[t, s]
+                        at = np.flatnonzero((c.rows >= start) & (c.rows <= levels[-1]))
+                        cells[t, s][a][:, at] = columns[s][c.rows[at] - start, :, c.cols[at]].T
+        return diagonal, cells
 
     @property
     def T_chain(self) -> tuple[Matrix, ...]:
@@ -140,8 +163,18 @@ class Factor:
         return self.T[: len(self.steps)][::-1]
 
 
-def make_plan(z: Gramian) -> Plan:
-    """Decide from the pattern of Z'Z how V is to be factored."""
+def make_plan(z: Gramian, fixed_values: bool = True) -> Plan:
+    """Decide from the pattern of Z'Z how V is to be factored.
+
+    Parameters
+    ----------
+    z
+        Z'Z; its values matter only if they are fixed.
+    fixed_values
+        Whether `factorise` will always be given these same values. If not, as in
+        generalised models, the inverse is needed on the whole pattern, and a
+        dense factor is preferred as long as it fits in memory.
+    """
     chain: list[NestedPlan] = []
     left = z
     while left.diagonal and (step := plan_step(left)) is not None:
@@ -149,7 +182,7 @@ def make_plan(z: Gramian) -> Plan:
         left = _without_first(left)
     if not left.diagonal:
         return Plan(tuple(chain), None)
-    return Plan(tuple(chain), plan_crossed(left, fixed_values=not chain))
+    return Plan(tuple(chain), plan_crossed(left, fixed_values and not chain, prefer_dense=not fixed_values))
 
 
 def factorise(z: Gramian, plan: Plan, T: Sequence[Matrix]) -> Factor:

@@ -103,7 +103,7 @@ class CrossedPlan:
     """The sparse blocks, where they are the same at every evaluation."""
 
 
-def plan_crossed(z: Gramian, fixed_values: bool) -> CrossedPlan:
+def plan_crossed(z: Gramian, fixed_values: bool, prefer_dense: bool = False) -> CrossedPlan:
     """Choose the group to eliminate and the way to factor the rest.
 
     Parameters
@@ -112,13 +112,15 @@ def plan_crossed(z: Gramian, fixed_values: bool) -> CrossedPlan:
         Two or more groups.
     fixed_values
         Whether the values in z stay the same at every evaluation.
+    prefer_dense
+        Whether S is to be dense as long as it fits in memory.
     """
     columns = [k * q for k, q in zip(z.orders, z.sizes, strict=True)]
     main = int(np.argmax(columns))
     rest = tuple(t for t in range(len(columns)) if t != main)
     order = sum(columns[t] for t in rest)
     flat = _flatten(z, main, rest)
-    dense = order <= DENSE_ORDER
+    dense = order <= (MAX_DENSE_ORDER if prefer_dense else DENSE_ORDER)
     if not dense and order <= MAX_DENSE_ORDER:
         ones = sparse.csr_array((np.ones(flat.data.shape[1]), flat.indices, flat.indptr), flat.shape)
         dense = (ones @ ones.T).nnz > DENSE_FILL * order**2

@@ -20,7 +20,9 @@ from hglm.typing import Vector
 
 __all__ = [
     "LARGEST_EXPONENT",
+    "capped",
     "exp",
+    "expm1",
     "log",
     "log1mexp",
     "log1p",
@@ -28,6 +30,7 @@ __all__ = [
     "log_cloglog",
     "log_ndtr",
     "log_sigmoid",
+    "log_softplus",
     "reciprocal",
     "sigmoid",
     "softplus",
@@ -37,6 +40,7 @@ __all__ = [
 LARGEST_EXPONENT = 230.0
 """Arguments of exp are capped here: exp(230) = 1e100."""
 
+_INFINITE = 100.0
 _LOG_2 = float(np.log(2.0))
 _SQRT_2 = float(np.sqrt(2.0))
 _SQRT_2_OVER_PI = float(np.sqrt(2.0 / np.pi))
@@ -45,6 +49,18 @@ _SQRT_2_OVER_PI = float(np.sqrt(2.0 / np.pi))
 def exp(x: Vector, order: int) -> tuple[Vector, ...]:
     """Exponential, capped at 1e100."""
     return (np.exp(np.minimum(x, LARGEST_EXPONENT)),) * (order + 1)
+
+
+def expm1(x: Vector, order: int) -> tuple[Vector, ...]:
+    """exp(x) - 1, capped at 1e100."""
+    value = np.expm1(np.minimum(x, LARGEST_EXPONENT))
+    return (value, *(value + 1.0,) * order)
+
+
+def capped(x: Vector, order: int) -> tuple[Vector, ...]:
+    """min(x, 100): a limit beyond which exp(x) counts as infinite."""
+    slope = np.where(x < _INFINITE, 1.0, 0.0)
+    return (np.minimum(x, _INFINITE), slope, *(np.zeros_like(slope),) * 2)[: order + 1]
 
 
 def log(x: Vector, order: int) -> tuple[Vector, ...]:
@@ -86,6 +102,31 @@ def log_sigmoid(x: Vector, order: int) -> tuple[Vector, ...]:
     """log(1 / (1 + exp(-x))), the logarithm of a logit probability."""
     value, *rest = softplus(-x, order)
     return (-value, *(d if k % 2 == 0 else -d for k, d in enumerate(rest)))
+
+
+def log_softplus(x: Vector, order: int) -> tuple[Vector, ...]:
+    """log log(1 + exp(x)); x for x → -∞, log x for x → ∞.
+
+    With p the sigmoid and c = 1 - p - f' the derivatives are f' = p / log(1 + exp x),
+    the next two f' c and f' {c² - p(1 - p) - f' c}. In t = exp(x) → 0,
+    c = -t/2 + 7t²/12 - 5t³/8 + ..., used where the definition cancels.
+    """
+    soft, *rest = softplus(np.maximum(x, _FAR_LEFT), min(order, 2))
+    value = np.where(x < _FAR_LEFT, x, np.log(soft))
+    if order == 0:
+        return (value,)
+    slope = np.where(x < _FAR_LEFT, 1.0, rest[0] / soft)
+    if order == 1:
+        return value, slope
+    t = np.exp(np.minimum(x, 0.0))
+    series = t * (-0.5 + t * (7.0 / 12.0 - t * (5.0 / 8.0)))
+    c = np.where(x < _NEAR_LEFT, series, 1.0 - rest[0] - slope)
+    drop = np.where(x < _FAR_LEFT, t, rest[1])
+    return (value, slope, slope * c, slope * (c * c - drop - slope * c))[: order + 1]
+
+
+_FAR_LEFT = -40.0
+_NEAR_LEFT = -9.0
 
 
 def sigmoid(x: Vector, order: int) -> tuple[Vector, ...]:

@@ -152,26 +152,26 @@ def trust_region_step(
         s = -c / (values + _multiplier(c, values, radius, floor))
         missing = radius**2 - float(s @ s)
         if not convex and missing > 1e-8 * radius**2:  # the "hard case": g ⟂ lowest direction
-            s[0] += np.sqrt(missing) * (-1.0 if c[0] > 0 else 1.0)
+            s[0] = np.copysign(np.sqrt(s[0] ** 2 + missing), -c[0])
     predicted = -float(c @ s + 0.5 * (values * s) @ s)
     return vectors @ s / scale, max(predicted, 0.0), inside
 
 
 def _multiplier(c: Vector, values: Vector, radius: float, floor: float) -> float:
-    """Find μ > -λ_min with ‖c / (λ + μ)‖ = radius, by bisection on a log scale."""
-    low = max(0.0, -float(values[0])) + floor
-    if np.linalg.norm(c / (values + low)) <= radius:
-        return low
-    high = low + float(np.linalg.norm(c)) / radius + 1.0
-    for _ in range(60):
+    """Find μ > -λ_min with ‖c / (λ + μ)‖ = radius, by bisection on the log of μ + λ_min."""
+    base = max(0.0, -float(values[0]))
+    shifted = values + base
+    low = floor
+    if np.linalg.norm(c / (shifted + low)) <= radius:
+        return base + low
+    high = low + float(np.linalg.norm(c)) / radius
+    while high > low * (1 + 1e-6):
         middle = np.sqrt(low * high)
-        if np.linalg.norm(c / (values + middle)) > radius:
+        if np.linalg.norm(c / (shifted + middle)) > radius:
             low = middle
         else:
             high = middle
-        if high < low * (1 + 1e-6):
-            break
-    return float(high)
+    return base + float(high)
 
 
 def _scale(hessian: Matrix) -> Vector:
