@@ -49,6 +49,7 @@ _ELSEWHERE = {
     "ifelse": "write `np.where(condition, a, b)`",
     "is.na": "put the result in a column of the data",
     "ns": "write `cr(x, df=4)` for a natural cubic spline",
+    "offset": "write an offset as a term of its own, `+ offset(x)`",
     "ordered": "write `C(x, contr.poly)`",
     "relevel": 'write `C(x, Treatment("level"))`',
     "s": "write `bs(x, df=4)` or `cr(x, df=4)` for a spline with fixed effects",

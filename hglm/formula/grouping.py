@@ -23,7 +23,7 @@ _MARKERS = frozenset(("factor", "as.factor", "C"))  # a grouping is a factor any
 
 def groupings(symbols: Sequence[Symbol], source: str) -> tuple[Grouping, ...]:
     """Expand a grouping expression into tuples of factors."""
-    check_operands(symbols, source, _OPERATORS)
+    check_operands(symbols, source, _OPERATORS, signs=())
     return tuple(dict.fromkeys(_sum(symbols, source)))
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -129,7 +130,7 @@ def _symbols(token: Token, source: str, offset: int) -> Iterator[Symbol]:
     stop = offset + (token.source_end or 0) + 1
     match token.kind:
         case Token.Kind.OPERATOR:
-            yield from _operators(token, source, start, stop)
+            yield from _operators(source, start, stop)
         case Token.Kind.CONTEXT if token.token in "[]":
             raise FormulaError(
                 "Square brackets cannot group terms; write round ones.", source, (start, stop)
@@ -146,10 +147,11 @@ def _symbols(token: Token, source: str, offset: int) -> Iterator[Symbol]:
             yield Symbol("value", token.token, start, stop)
 
 
-def _operators(token: Token, source: str, start: int, stop: int) -> Iterator[Symbol]:
-    if source[start] == "%":  # the tokenizer leaves the closing sign out
-        yield Symbol("operator", f"%{token.token.lstrip('%')}%", start, stop + 1)
-        return
+def _operators(source: str, start: int, stop: int) -> Iterator[Symbol]:
+    if source[start] == "%":  # the tokenizer leaves the signs out
+        closing = source.index("%", start + 1) + 1
+        yield Symbol("operator", source[start:closing], start, closing)
+        start = closing
     signs = [i for i in range(start, stop) if not source[i].isspace()]
     for key, group in itertools.groupby(signs, lambda i: source[i] if source[i] in _RUNS else i):
         positions = list(group)
@@ -173,48 +175,56 @@ def _code(text: str, source: str, start: int, stop: int) -> Symbol:
 def _python(text: str) -> str | None:
     """Expression in Python's spelling, formatted as formulaic does; None if it is none."""
     try:
-        return str(sanitize_python_code(to_python(text).strip()))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", SyntaxWarning)
+            return str(sanitize_python_code(to_python(text).strip()))
     except (SyntaxError, ValueError):
         return None
 
 
 def _check_brackets(source: str, start: int, stop: int) -> None:
-    """Raise where a bracket or quote has no partner."""
+    """Raise where a bracket or quote has no partner, or nothing inside."""
     open_at: list[int] = []
     i = start
     while i < stop:
         char = source[i]
         if char in _QUOTES:
-            end = source.find(char, i + 1, stop)
-            if end < 0:
-                raise FormulaError(
-                    f"The quote {char} is never closed; add the second one.", source, (i, i + 1)
-                )
-            i = end
+            i = _closing_quote(source, i, stop)
         elif char in _CLOSER:
             open_at.append(i)
         elif char in _CLOSER.values():
-            if not open_at:
-                raise FormulaError(
-                    f"The bracket `{char}` closes nothing; remove it or open one before it.",
-                    source,
-                    (i, i + 1),
-                )
-            opener = source[open_at.pop()]
-            if char != _CLOSER[opener]:
-                raise FormulaError(
-                    f"`{opener}` is closed by `{char}`; write `{_CLOSER[opener]}` here.",
-                    source,
-                    (i, i + 1),
-                )
+            _check_pair(source, open_at.pop() if open_at else -1, i)
         i += 1
     if open_at:
         at = open_at[-1]
-        raise FormulaError(
-            f"The bracket `{source[at]}` is never closed; add `{_CLOSER[source[at]]}`.",
-            source,
-            (at, at + 1),
-        )
+        message = f"The bracket `{source[at]}` is never closed; add `{_CLOSER[source[at]]}`."
+        raise FormulaError(message, source, (at, at + 1))
+
+
+def _closing_quote(source: str, at: int, stop: int) -> int:
+    quote = source[at]
+    closing = source.find(quote, at + 1, stop)
+    if closing < 0:
+        message = f"The quote {quote} is never closed; add the second one."
+        raise FormulaError(message, source, (at, at + 1))
+    if quote == "`" and closing == at + 1:
+        message = "There is nothing in these backticks; write the name of a column inside."
+        raise FormulaError(message, source, (at, closing + 1))
+    return closing
+
+
+def _check_pair(source: str, opener: int, closer: int) -> None:
+    closing = source[closer]
+    if opener < 0:
+        message = f"The bracket `{closing}` closes nothing; remove it or open one before it."
+        raise FormulaError(message, source, (closer, closer + 1))
+    opening = source[opener]
+    if closing != _CLOSER[opening]:
+        message = f"`{opening}` is closed by `{closing}`; write `{_CLOSER[opening]}` here."
+        raise FormulaError(message, source, (closer, closer + 1))
+    if opening == "{" and not source[opener + 1 : closer].strip():
+        message = "There is nothing in these braces; write a Python expression inside."
+        raise FormulaError(message, source, (opener, closer + 1))
 
 
 def _call(source: str, start: int, stop: int) -> tuple[str, int, int] | None:

@@ -7,6 +7,7 @@ what a reader gets wrong, so that the caret stands under the slip.
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Sequence
 
 from formulaic import Formula
@@ -19,6 +20,7 @@ from hglm.formula.lexer import Symbol, slice_of, span_of, spell_code, spell_name
 __all__ = ["check_operands", "expand", "join"]
 
 _OPERATORS = frozenset(("+", "-", "*", "/", ":", "**", "^", "%in%"))
+_SMALL = re.compile("[1-9]")
 _REMEDIES = {
     "|": "write random effects in brackets, `(x | g)`",
     "||": "write random effects in brackets, `(x || g)`",
@@ -30,15 +32,21 @@ _REMEDIES = {
 
 
 def check_operands(
-    symbols: Sequence[Symbol], source: str, operators: frozenset[str] = _OPERATORS
+    symbols: Sequence[Symbol],
+    source: str,
+    operators: frozenset[str] = _OPERATORS,
+    signs: tuple[str, ...] = ("+", "-"),
 ) -> None:
-    """Raise where an operator lacks an operand, or operands an operator."""
+    """Raise where an operator lacks an operand, or operands an operator.
+
+    `signs` are the operators that may stand before a single operand.
+    """
     for symbol in symbols:
         _check_symbol(symbol, source, operators)
     for before, after in itertools.pairwise(symbols):
-        _check_pair(before, after, source)
+        _check_pair(before, after, source, signs)
     first, last = symbols[0], symbols[-1]
-    if first.kind == "operator" and first.text not in "+-":
+    if first.kind == "operator" and first.text not in signs:
         raise _lacks("before", first, source)
     if last.kind == "operator":
         raise _lacks("after", last, source)
@@ -53,7 +61,7 @@ def expand(symbols: Sequence[Symbol], source: str) -> tuple[str, ...]:
     text = " ".join(symbol.text for symbol in symbols)
     try:
         terms = list(Formula(text))
-    except (FormulaicError, SyntaxError, ValueError) as error:
+    except (FormulaicError, SyntaxError, TypeError, ValueError) as error:
         reason = str(error).partition("\n")[0].rstrip(".") or type(error).__name__
         raise FormulaError(
             f"`{slice_of(source, symbols)}` is not a sum of terms: {reason}.",
@@ -82,7 +90,7 @@ def _check_symbol(symbol: Symbol, source: str, operators: frozenset[str]) -> Non
         )
 
 
-def _check_pair(before: Symbol, after: Symbol, source: str) -> None:
+def _check_pair(before: Symbol, after: Symbol, source: str, signs: tuple[str, ...]) -> None:
     ends = before.kind in ("name", "value", "code", "close")
     starts = after.kind in ("name", "value", "code", "open")
     if ends and starts:
@@ -101,8 +109,15 @@ def _check_pair(before: Symbol, after: Symbol, source: str) -> None:
         )
     if before.kind == "operator" and after.kind == "close":
         raise _lacks("after", before, source)
-    if after.kind == "operator" and after.text not in "+-" and not ends:
+    if after.kind == "operator" and after.text not in signs and not ends:
         raise _lacks("before", after, source)
+    if before.text in ("**", "^") and not _SMALL.fullmatch(after.text):
+        raise FormulaError(
+            "A power of terms is a number from 1 to 9, as in `(a + b)**2` for all interactions of "
+            "two; the square of a column is `I(x**2)`.",
+            source,
+            (before.start, after.stop),
+        )
 
 
 def _lacks(where: str, operator: Symbol, source: str) -> FormulaError:
