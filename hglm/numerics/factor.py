@@ -100,7 +100,7 @@ class Factor:
     def inverse_on_pattern(self) -> tuple[Traces, list[Matrix], dict[tuple[int, int], Matrix]]:
         """Traces, and the posterior covariance Q on the pattern of Z'Z.
 
-        Uses up a dense factor: call it last.
+        The factor can still be used.
 
         Returns
         -------
@@ -110,18 +110,18 @@ class Factor:
             In the order of the cells of the Gramian.
         """
         if self.plan.exact_inverse:
-            return self._backward(posterior=True)
+            return self._backward(posterior=True, keep=True)
         return self.traces(), *self._solved()
 
     def _backward(
-        self, posterior: bool
+        self, posterior: bool, keep: bool = False
     ) -> tuple[Traces, list[Matrix], dict[tuple[int, int], Matrix]]:
         MT: list[Matrix] = []
         M: list[Matrix | None] = []
         diagonal: list[Matrix] = []  # posterior covariances Q_tt of the groups done so far,
         cells: dict[tuple[int, int], Matrix] = {}  # and Q_ts, numbered from the current step
         if self.crossed is not None:
-            MT, M, H = self.crossed.backward(self.T[len(self.steps) :])
+            MT, M, H = self.crossed.backward(self.T[len(self.steps) :], keep)
             left = self.reduced[-1] if self.reduced else self.gramian
             if self.steps or posterior:
                 diagonal, on_pattern = self.crossed.posterior(H, left)

@@ -10,8 +10,8 @@ by solving for unit vectors of the smaller group. Levels that no chain of common
 rows connects have Q_ts = 0: one solve then serves a level of every connected
 component at once (probing; Tang & Saad 2012, Numer. Linear Algebra Appl. 19,
 485-501). For a factor nested in another, that is a handful of solves in all; for
-crossed groups, one for each level of all groups but the largest. A few rows are
-solved for directly.
+crossed groups, one for each level of all groups but the largest. A few rows of
+crossed groups are solved for directly.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from hglm.typing import Codes, Matrix, Vector
 __all__ = ["GroupRows", "quadratic_forms"]
 
 FEW_ROWS = 512
-"""Up to this many rows, one solve a row."""
+"""Up to this many rows of crossed groups, one solve a row."""
 SOLVE_MEMORY = 2**23
 """Numbers held at once by a batch of solves (64 MB)."""
 
@@ -70,7 +70,7 @@ def quadratic_forms(factor: Factor, rows: Sequence[GroupRows]) -> Vector:
     """
     m = len(rows[0].codes)
     used = [t for t, group in enumerate(rows) if group.known.size]
-    if len(used) > 1 and m <= FEW_ROWS:
+    if used and factor.crossed is not None and m <= FEW_ROWS:
         return _by_rows(factor, rows)
     out = np.zeros(m)
     if len(used) > 1:

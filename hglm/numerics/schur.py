@@ -165,8 +165,10 @@ class CrossedStep:
             out[t] = np.ascontiguousarray(block.T).reshape(c, T.shape[0], q)
         return out
 
-    def backward(self, T: Sequence[Matrix]) -> tuple[list[Matrix], list[Matrix | None], Matrix]:
-        """Traces for the gradient; needs the dense factor, and uses it up.
+    def backward(
+        self, T: Sequence[Matrix], keep: bool
+    ) -> tuple[list[Matrix], list[Matrix | None], Matrix]:
+        """Traces for the gradient; needs the dense factor, and uses it up unless `keep`.
 
         Parameters
         ----------
@@ -183,7 +185,7 @@ class CrossedStep:
             L_2 S^-1.
         """
         assert isinstance(self.S, np.ndarray)
-        inverse, info = lapack.dpotri(self.S, lower=1, overwrite_c=1)
+        inverse, info = lapack.dpotri(self.S, lower=1, overwrite_c=not keep)
         if info != 0:
             raise FitError("The Schur complement of the random effects is singular.")
         _mirror(inverse)

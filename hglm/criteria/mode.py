@@ -1,0 +1,219 @@
+"""The mode of the random effects given everything else.
+
+For b = Λu minimise h(u) = -Σ l_i(η_i) + u'u/2 by Newton's method with the
+observed information, which is penalised iteratively reweighted least squares
+where the link is canonical (Bates et al. 2015; Kristensen et al. 2016, JSS
+70(5), section 2). With A = Z'WZ, s = Z'l', the step solves
+
+    (Λ'AΛ + I) u_new = Λ'(s + A b),    b_new = Λ(Λ'AΛ + I)^-1Λ'(s + A b)
+
+in terms of b alone, so that a singular Λ is no special case; u follows from
+u = Λ'(s + A b - A b_new).
+
+Where a weight is negative and the step's matrix is not positive definite
+(families whose log density is not concave), the absolute weights are used for
+that step; at the mode itself the observed information must be positive
+definite, or the point is infeasible.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hglm.criteria.generalised_problem import GeneralisedProblem
+from hglm.errors import FitError
+from hglm.families.jets import Jet, Wanted
+from hglm.numerics.batched import outer_sum
+from hglm.numerics.factor import Factor, factorise
+from hglm.numerics.gramian import batched_apply
+from hglm.typing import Matrix, Vector
+
+__all__ = ["Mode", "counted", "find_mode", "level_products", "weights"]
+
+MAX_STEP = 6.0
+"""Largest change of a linear predictor in one step: exp(6) is a factor of 400."""
+MAX_ITERATIONS = 100
+MAX_HALVINGS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """Where Newton's method stopped, one step `d` short of the mode."""
+
+    u: list[Matrix]
+    """Per group (1, k, q)."""
+    b: list[Matrix]
+    """Λu."""
+    d_u: list[Matrix]
+    """The Newton step that is left."""
+    d_b: list[Matrix]
+    """Λ d_u."""
+    decrement: float
+    """g'd, twice the fall of h that the step promises."""
+    penalised: float
+    """h(u)."""
+    factor: Factor
+    """Of Λ'Z'WZΛ + I at u."""
+    jet: Jet
+    """Log density at u with its derivatives, to the third order."""
+    scores: list[Matrix]
+    """Z's per group (1, k, q)."""
+    iterations: int
+
+
+def find_mode(
+    problem: GeneralisedProblem,
+    T: Sequence[Matrix],
+    fixed: Sequence[Vector | float],
+    start: Sequence[Matrix] | None,
+    tolerance: float,
+) -> Mode | None:
+    """Find the mode of u; None where there is no feasible one.
+
+    Parameters
+    ----------
+    problem
+        The model.
+    T
+        Per group (k, k) covariance factor.
+    fixed
+        Per predictor Xγ + offset, (n,) or a number.
+    start
+        u to start from, (1, k, q) per group; zeros by default.
+    tolerance
+        Of the decrement.
+    """
+    sizes = [g.n_levels for g in problem.pattern.groupings]
+    u = [np.zeros((1, len(t), q)) for t, q in zip(T, sizes, strict=True)]
+    if start is not None:
+        u = list(start)
+    b = [batched_apply(t[:, :, None], x) for t, x in zip(T, u, strict=True)]
+    order = 2 if start is None else 3
+    jet, h = _penalised(problem, fixed, u, b, order)
+    if not np.isfinite(h) and start is not None:
+        return find_mode(problem, T, fixed, None, tolerance)
+    if not np.isfinite(h):
+        return None
+    for iteration in range(1, MAX_ITERATIONS + 1):
+        observed = _factor(problem, T, jet, absolute=False)
+        factor = observed or _factor(problem, T, jet, absolute=True)
+        if factor is None:
+            return None
+        scores = problem.pattern.sums(_scores(problem, jet))
+        u_new, b_new = _newton(factor, T, scores, b)
+        d_u = [x - y for x, y in zip(u_new, u, strict=True)]
+        d_b = [x - y for x, y in zip(b_new, b, strict=True)]
+        gradient = [
+            batched_apply(t.T[:, :, None], s) - x for t, s, x in zip(T, scores, u, strict=True)
+        ]
+        decrement = sum(float(np.sum(g * d)) for g, d in zip(gradient, d_u, strict=True))
+        if observed is not None and decrement < tolerance:
+            if order < 3:
+                jet, h = _penalised(problem, fixed, u, b, 3)
+            return Mode(u, b, d_u, d_b, decrement, h, factor, jet, scores, iteration)
+        order = 3
+        size = _step_size(problem, d_b)
+        for _ in range(MAX_HALVINGS):
+            u_try = [x + size * d for x, d in zip(u, d_u, strict=True)]
+            b_try = [x + size * d for x, d in zip(b, d_b, strict=True)]
+            jet_try, h_try = _penalised(problem, fixed, u_try, b_try, order)
+            if h_try <= h + 1e-9 * (1.0 + abs(h)):
+                break
+            size *= 0.5
+        else:
+            return None
+        u, b, jet, h = u_try, b_try, jet_try, h_try
+    return None
+
+
+def weights(
+    problem: GeneralisedProblem, jet: Jet, absolute: bool = False
+) -> Mapping[tuple[int, int], Vector]:
+    """Observed information -∂²l/∂η_d∂η_e of the inner predictors, d ≤ e. (n,) each"""
+    inner = problem.wanted.inner
+    out = {}
+    for i, d in enumerate(inner):
+        for e in inner[i:]:
+            w = -counted(problem, jet[d, e])
+            if absolute:
+                w = np.maximum(np.abs(w), 1e-8) if d == e else np.zeros_like(w)
+            out[d, e] = w
+    return out
+
+
+def _penalised(
+    problem: GeneralisedProblem,
+    fixed: Sequence[Vector | float],
+    u: Sequence[Matrix],
+    b: Sequence[Matrix],
+    order: int,
+) -> tuple[Jet, float]:
+    """Log density with derivatives, and h(u)."""
+    effects = problem.pattern.apply(b, {})
+    eta = [effects[d] + f if d in effects else f for d, f in enumerate(fixed)]
+    wanted = problem.wanted
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        jet = problem.likelihood.derivatives(
+            eta, Wanted(order, wanted.inner, wanted.outer if order == 3 else ())
+        )
+        value = counted(problem, np.broadcast_to(jet.value, (problem.n,))).sum()
+    penalty = sum(float(np.sum(x * x)) for x in u)
+    h = float(-value + 0.5 * penalty)
+    return jet, h if np.isfinite(h) else np.inf
+
+
+def counted(problem: GeneralisedProblem, x: Vector) -> Vector:
+    """Times the frequencies. (n,)"""
+    return x if problem.frequencies is None else x * problem.frequencies
+
+
+def _scores(problem: GeneralisedProblem, jet: Jet) -> dict[int, Vector]:
+    return {d: counted(problem, jet[d]) for d in problem.wanted.inner}
+
+
+def _factor(
+    problem: GeneralisedProblem, T: Sequence[Matrix], jet: Jet, absolute: bool
+) -> Factor | None:
+    """Factor of Λ'Z'WZΛ + I; None where it is not positive definite."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        try:
+            A = problem.pattern.gramian(weights(problem, jet, absolute))
+            factor = factorise(A, problem.plan, T)
+        except FitError:
+            return None
+    return factor if np.isfinite(factor.logdet) else None
+
+
+def _newton(
+    factor: Factor, T: Sequence[Matrix], scores: Sequence[Matrix], b: Sequence[Matrix]
+) -> tuple[list[Matrix], list[Matrix]]:
+    if not T:
+        return [], []
+    rhs = [s + ab for s, ab in zip(scores, factor.gramian.multiply(b), strict=True)]
+    b_new = factor.modes(rhs)
+    left = factor.gramian.multiply(b_new)
+    u_new = [
+        batched_apply(t.T[:, :, None], r - a) for t, r, a in zip(T, rhs, left, strict=True)
+    ]
+    return u_new, b_new
+
+
+def _step_size(problem: GeneralisedProblem, d_b: Sequence[Matrix]) -> float:
+    """At most one, so that no linear predictor moves by more than `MAX_STEP`."""
+    bound = 0.0
+    for columns, d in zip(problem.pattern.columns, d_b, strict=True):
+        for z, step in zip(columns, d[0], strict=True):
+            bound += float(np.abs(z).max()) * float(np.abs(step).max())
+    if bound <= MAX_STEP:
+        return 1.0
+    effects = problem.pattern.apply(d_b, {})
+    largest = max(float(np.abs(x).max()) for x in effects.values())
+    return min(1.0, MAX_STEP / largest)
+
+
+def level_products(left: Sequence[Matrix], right: Sequence[Matrix]) -> list[Matrix]:
+    """Σ over levels of left right', per group (k, k)."""
+    return [outer_sum(x[0], y[0]) for x, y in zip(left, right, strict=True)]
