@@ -17,7 +17,6 @@ import numpy as np
 import pandas as pd
 
 from hglm.design.table import used_categories
-from hglm.errors import DataError
 from hglm.typing import AnyArray, Codes
 
 __all__ = ["Grouping", "code_levels", "make_grouping"]
@@ -86,12 +85,6 @@ def make_grouping(factors: tuple[str, ...], values: Sequence[Any]) -> tuple[Code
         outer, within = np.divmod(seen, len(levels))
         labels = pd.Index(_text(labels)[outer] + ":" + _text(levels)[within])
         combinations.append(seen)
-    if len(labels) < 2:
-        raise DataError(
-            f"The grouping factor `{':'.join(factors)}` has only one level, `{labels[0]}`; a "
-            "variance between levels needs two or more, so remove the term or choose another "
-            "factor."
-        )
     factor_levels = tuple(levels for _, levels in coded)
     return codes, Grouping(factors, factor_levels, tuple(combinations), labels)
 

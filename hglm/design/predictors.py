@@ -20,6 +20,10 @@ from hglm.typing import Codes, Vector
 
 __all__ = ["apply_predictor", "make_predictor", "right_hand_sides"]
 
+_VARIANCE_BY_COLUMN = frozenset(("us", "diag", "cs"))
+"""Structures that learn from repeated levels only; one long series or surface
+is enough for the others."""
+
 
 def right_hand_sides(formula: PredictorFormula) -> list[str]:
     """Distinct right-hand sides that a predictor needs as columns."""
@@ -48,6 +52,7 @@ def make_predictor(
         if term.factors not in groupings:
             factors = [values.factor(factor) for factor in term.factors]
             groupings[term.factors] = make_grouping(term.factors, factors)
+        _check_repeats(term, groupings[term.factors][1])
     coded = [groupings[term.factors] for term in formula.random]
     fixed = columns[formula.fixed]
     kept = tuple(independent_columns(fixed.matrix).tolist())
@@ -115,6 +120,15 @@ def _sum(formula: PredictorFormula, values: Evaluator, offset: Vector | None) ->
     if offset is not None:
         parts.append(offset)
     return np.sum(parts, axis=0) if parts else None
+
+
+def _check_repeats(term: RandomTermFormula, grouping: Grouping) -> None:
+    if len(grouping.levels) < 2 and term.structure in _VARIANCE_BY_COLUMN:
+        raise DataError(
+            f"The grouping factor `{term.group}` has only one level, `{grouping.levels[0]}`; a "
+            "variance between levels needs two or more, so remove the term or choose another "
+            "factor."
+        )
 
 
 def _check_known(
