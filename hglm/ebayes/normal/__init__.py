@@ -1,0 +1,3 @@
+"""Estimates with known standard errors."""
+
+from __future__ import annotations

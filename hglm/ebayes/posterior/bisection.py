@@ -1,0 +1,34 @@
+"""Quantiles of any distribution function, all groups at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from hglm.typing import Vector
+
+__all__ = ["bisect_quantile"]
+
+
+def bisect_quantile(cdf: Callable[[Vector], Vector], p: float, low: Vector, high: Vector) -> Vector:
+    """Find the smallest x with cdf(x) ≥ p in [low, high], to the last bit or so.
+
+    Parameters
+    ----------
+    cdf
+        Maps (G,) to (G,), non-decreasing and continuous from the right.
+    p
+        Level.
+    low, high : (G,)
+        Bracket: cdf(low) < p ≤ cdf(high), up to rounding.
+    """
+    low, high = low.copy(), high.copy()
+    for _ in range(200):
+        middle = 0.5 * (low + high)
+        if np.all((middle <= low) | (middle >= high)):
+            break
+        reached = cdf(middle) >= p
+        high = np.where(reached, middle, high)
+        low = np.where(reached, low, middle)
+    return high
