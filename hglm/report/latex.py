@@ -43,12 +43,10 @@ def _fact(fact: Fact) -> str:
 
 
 def _table(table: Table) -> str:
+    """Draw a table, floating if it has a caption."""
     grid = lay_out(table)
     layout = "".join("r" if number else "l" for number in grid.numeric)
-    lines = [
-        r"\begin{table}[htbp]",
-        r"\centering",
-        rf"\caption{{{_escaped(table.caption)}}}" if table.caption else "",
+    tabular = [
         rf"\begin{{tabular}}{{{layout}}}",
         r"\toprule",
         _row(_escaped(cell) for cell in grid.header),
@@ -57,13 +55,17 @@ def _table(table: Table) -> str:
         r"\bottomrule",
         r"\end{tabular}",
         *(rf"\par\smallskip{{\footnotesize {_escaped(note)}\par}}" for note in table.notes),
-        r"\end{table}",
     ]
-    return "\n".join(filter(None, lines))
+    if not table.caption:
+        return "\n".join([r"\begin{center}", *tabular, r"\end{center}"])
+    caption = rf"\caption{{{_escaped(table.caption)}}}"
+    return "\n".join([r"\begin{table}[htbp]", r"\centering", caption, *tabular, r"\end{table}"])
 
 
 def _row(cells: Iterable[str]) -> str:
-    return " & ".join(cells) + r" \\"
+    line = " & ".join(cells)
+    guard = "{}" if line.startswith(("[", "*")) else ""  # or the \\ above would swallow it
+    return f"{guard}{line} \\\\"
 
 
 def _cells(row: Iterable[str], grid: Grid) -> Iterable[str]:

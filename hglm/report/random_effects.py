@@ -1,0 +1,62 @@
+"""Table of variance components in the layout of lme4's print.
+
+One row a coefficient: its group (named once), variance, standard deviation and
+the correlations with the coefficients above it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from hglm.fit.record import Estimates, TermEstimate
+from hglm.report.document import Table
+from hglm.report.formats import Fixed
+from hglm.report.frames import correlation_matrix, has_correlations
+
+__all__ = ["random_effects_table"]
+
+UNNAMED = "us"
+"""Structure of a bar without a name; the others are worth mentioning."""
+
+
+def random_effects_table(estimates: Estimates, caption: str = "Random effects") -> Table:
+    """Lay out variances, standard deviations and correlations."""
+    width = max((t.k - 1 for t in estimates.terms if has_correlations(t)), default=0)
+    corr = [f"corr{j}" for j in range(1, width + 1)]
+    rows: list[tuple[str | float, ...]] = []
+    shown = ""
+    for term in estimates.terms:
+        for name, *numbers in _rows(term, width):
+            rows.append((term.group if term.group != shown else "", name, *numbers))
+            shown = term.group
+    if estimates.sigma is not None:
+        rows.append(("Residual", "", estimates.sigma**2, estimates.sigma, *[np.nan] * width))
+    return Table(
+        pd.DataFrame(rows, columns=["group", "term", "variance", "std_dev", *corr]),
+        caption,
+        formats={name: Fixed(2) for name in corr},
+        headers={name: "Corr." if name == "corr1" else "" for name in corr},
+        notes=_structures(estimates),
+    )
+
+
+def _rows(term: TermEstimate, width: int) -> Iterator[tuple[str | float, ...]]:
+    variances = np.diagonal(term.covariance)
+    correlations = np.full((term.k, width), np.nan)
+    if has_correlations(term):
+        below = np.tril_indices(term.k, -1)
+        correlations[below] = correlation_matrix(term)[below]
+    for name, variance, row in zip(term.names, variances, correlations, strict=True):
+        yield name, float(variance), float(np.sqrt(variance)), *row.tolist()
+
+
+def _structures(estimates: Estimates) -> tuple[str, ...]:
+    """Say which terms have a structure other than the usual one."""
+    return tuple(
+        f"Covariance structure of {', '.join(term.names)} by {term.group}: {term.structure}."
+        for term in estimates.terms
+        if term.k > 1 and term.structure != UNNAMED
+    )

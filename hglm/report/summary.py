@@ -1,0 +1,120 @@
+"""The summary of a fit: everything on one page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from hglm.design.arrays import Design
+from hglm.fit.record import Estimates
+from hglm.report.document import Document, Fact, Table
+from hglm.report.formats import Fixed, count
+from hglm.report.frames import glance_frame, varcorr_frame
+from hglm.report.random_effects import random_effects_table
+from hglm.report.render import Report
+from hglm.report.wording import (
+    certificate_note,
+    df_note,
+    group_counts,
+    model_title,
+    singular_notes,
+)
+from hglm.typing import Vector
+
+__all__ = ["summarise"]
+
+QUANTILES = {"min": 0.0, "q1": 0.25, "median": 0.5, "q3": 0.75, "max": 1.0}
+QUANTILE_HEADERS = {"min": "Min", "q1": "1Q", "median": "Median", "q3": "3Q", "max": "Max"}
+
+
+def summarise(
+    estimates: Estimates,
+    design: Design,
+    coefficients: pd.DataFrame,
+    residuals: Vector,
+    *,
+    formula: str,
+    family: str = "",
+    ddf: str = "satterthwaite",
+    level: float | None = None,
+) -> Report:
+    """Write the summary of a fit, with the frames behind it.
+
+    Parameters
+    ----------
+    estimates, design
+        What was fitted to what.
+    coefficients
+        From `hglm.report.frames.coefficient_frame`.
+    residuals : (n,)
+        Scaled (Pearson) residuals.
+    formula
+        As typed.
+    family
+        Family and link in words; empty for a linear model.
+    ddf
+        Where degrees of freedom come from.
+    level
+        Confidence level, to show the limits in `coefficients`.
+    """
+    quantiles = _quantiles(residuals)
+    tables = [
+        _fit_statistics(estimates),
+        Table(quantiles, "Scaled residuals", dict.fromkeys(QUANTILES, Fixed(3)), QUANTILE_HEADERS),
+        random_effects_table(estimates),
+        _fixed_effects(coefficients, ddf, level),
+    ]
+    document = Document(
+        title=model_title(estimates),
+        facts=tuple(_facts(estimates, design, formula, family)),
+        tables=tuple(table for table in tables if len(table.frame)),
+        notes=(
+            *design.notes,
+            *singular_notes(estimates, design),
+            certificate_note(estimates.certificate),
+        ),
+    )
+    frames = {
+        "glance": glance_frame(estimates),
+        "residuals": quantiles,
+        "varcorr": varcorr_frame(estimates),
+        "coefficients": coefficients,
+    }
+    return Report(document, frames)
+
+
+def _facts(estimates: Estimates, design: Design, formula: str, family: str) -> Iterator[Fact]:
+    yield Fact("Formula", formula, code=True)
+    if family:
+        yield Fact("Family", family)
+    rows = "" if design.frequencies is None else f" in {count(design.n)} rows with frequencies"
+    yield Fact("Observations", count(design.nobs) + rows)
+    if estimates.terms:
+        yield Fact("Groups", group_counts(estimates))
+    if design.weights is not None:
+        yield Fact("Weights", "precision weights (residual variance = dispersion / weight)")
+
+
+def _fit_statistics(estimates: Estimates) -> Table:
+    glance = glance_frame(estimates).drop(columns=["nobs", "sigma", "df_residual"])
+    return Table(glance.assign(n_parameters=estimates.n_parameters))
+
+
+def _quantiles(residuals: Vector) -> pd.DataFrame:
+    values = np.quantile(residuals, list(QUANTILES.values()))
+    return pd.DataFrame([values], columns=list(QUANTILES))
+
+
+def _fixed_effects(coefficients: pd.DataFrame, ddf: str, level: float | None) -> Table:
+    """Choose columns and headings: t or z, with or without limits."""
+    normal = bool(np.isinf(coefficients["df"]).all())
+    hidden = [*(["df"] if normal else []), *(["conf_low", "conf_high"] if level is None else [])]
+    headers = {"term": "", "statistic": "z" if normal else "t"}
+    if level is not None:
+        tail = 50.0 * (1.0 - level)
+        headers |= {"conf_low": f"{tail:g}%", "conf_high": f"{100.0 - tail:g}%"}
+    return Table(
+        coefficients.drop(columns=hidden), "Fixed effects", headers=headers, notes=(df_note(ddf),)
+    )

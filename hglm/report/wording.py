@@ -1,0 +1,131 @@
+"""What a fit found, in words: titles, methods, and outcomes that need explaining."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import combinations
+
+import numpy as np
+
+from hglm.design.arrays import Design
+from hglm.fit.certificate import Certificate
+from hglm.fit.record import Estimates, TermEstimate
+from hglm.report.frames import correlation_matrix, has_correlations
+from hglm.typing import BoolArray
+
+__all__ = ["certificate_note", "df_note", "group_counts", "model_title", "singular_notes"]
+
+KINDS: Mapping[str, tuple[str, str]] = {
+    "reml": ("Linear", "REML"),
+    "ml": ("Linear", "maximum likelihood"),
+    "laplace": ("Generalised linear", "maximum likelihood (Laplace approximation)"),
+}
+"""Method -> kind of model, and what it was fitted by."""
+
+DF_METHODS: Mapping[str, str] = {
+    "satterthwaite": "Degrees of freedom by Satterthwaite's method.",
+    "kenward-roger": "Standard errors and degrees of freedom by Kenward and Roger's method.",
+    "asymptotic": "Tests and intervals by the normal approximation.",
+}
+
+NULL = 1e-8
+"""Standard deviation, relative to the residual's, that is a rounded zero."""
+LIMIT = 1.0 - 1e-6
+"""Correlation that is a rounded one."""
+
+NORMAL = "Such a singular fit is a normal outcome, not an error, and the other estimates stand."
+DROP = (
+    "A term of zero variance may be kept, if the design calls for it, or left out: the other "
+    "estimates are the same."
+)
+SIMPLIFY = (
+    "Where a correlation is at its limit, the data do not tell all variances and correlations of "
+    "the term apart; a simpler term, with fewer columns or uncorrelated ones as in (x || g), may "
+    "describe them as well."
+)
+
+
+def model_title(estimates: Estimates) -> str:
+    """Say what was fitted, and how."""
+    kind, method = KINDS.get(estimates.method, ("Generalised linear", estimates.method))
+    mixed = "mixed model" if estimates.terms else "model"
+    return f"{kind} {mixed} fit by {method}"
+
+
+def df_note(ddf: str) -> str:
+    """Say where degrees of freedom come from."""
+    return DF_METHODS.get(ddf, f"Degrees of freedom: {ddf}.")
+
+
+def group_counts(estimates: Estimates) -> str:
+    """Name the grouping factors with their numbers of levels."""
+    counts = {term.group: len(term.levels) for term in estimates.terms}
+    return ", ".join(f"{group} {levels}" for group, levels in counts.items())
+
+
+def certificate_note(certificate: Certificate) -> str:
+    """Give the verdict on convergence with its evidence."""
+    return (
+        f"{certificate.message} Largest scaled gradient {certificate.gradient:.1e}; "
+        f"the criterion could still fall by {certificate.gain:.1e}."
+    )
+
+
+def singular_notes(estimates: Estimates, design: Design) -> tuple[str, ...]:
+    """Explain a fit at the boundary: what was found, what it means, what to do.
+
+    Parameters
+    ----------
+    estimates
+        Whose certificate names the terms.
+    design
+        Whose columns say on which scale a variance is zero.
+    """
+    terms = [estimates.terms[i] for i in estimates.certificate.boundary]
+    if not terms:
+        return ()
+    zero = [note for term in terms for note in _zero_variances(term, design)]
+    limit = [note for term in terms for note in _dependences(term, design)]
+    return (
+        *zero,
+        *limit,
+        " ".join([NORMAL, *([DROP] if zero else []), *([SIMPLIFY] if limit else [])]),
+    )
+
+
+def _zero_variances(term: TermEstimate, design: Design) -> Iterator[str]:
+    for name, null in zip(term.names, _is_null(term, design), strict=True):
+        if null:
+            yield (
+                f"The variance of {name} for {term.group} is estimated at zero: the levels of "
+                f"{term.group} differ in it no more than the residual variation makes them."
+            )
+
+
+def _dependences(term: TermEstimate, design: Design) -> Iterator[str]:
+    """Name the correlations of ±1; where there are none, say that something is dependent."""
+    null = _is_null(term, design)
+    correlations = correlation_matrix(term)
+    pairs = [
+        (i, j)
+        for i, j in combinations(np.flatnonzero(~null).tolist(), 2)
+        if has_correlations(term) and abs(correlations[i, j]) > LIMIT
+    ]
+    for i, j in pairs:
+        yield (
+            f"The correlation of {term.names[i]} and {term.names[j]} for {term.group} is estimated "
+            f"at {correlations[i, j]:.0f}: each level's deviation in one determines the other."
+        )
+    if not pairs and not null.any():
+        yield (
+            f"The covariance matrix of {', '.join(term.names)} for {term.group} is singular: some "
+            "combination of these coefficients does not vary, or hardly so."
+        )
+
+
+def _is_null(term: TermEstimate, design: Design) -> BoolArray:
+    """Tell which coefficients do not vary, whatever their units. (k,)"""
+    z = design.mean.random[term.position].z
+    size = np.sqrt(np.mean(z**2, axis=0))
+    null: BoolArray = size * np.linalg.norm(term.factor, axis=1) < NULL
+    return null
