@@ -50,7 +50,7 @@ class GroupRows:
         return np.flatnonzero(self.codes >= 0)
 
     def take(self, rows: Codes | slice) -> GroupRows:
-        """Some of the rows."""
+        """Select some of the rows."""
         return GroupRows(self.codes[rows], self.z[rows])
 
 
@@ -152,17 +152,17 @@ def _unit_vectors(z: Gramian, t: int, colours: Codes, wanted: Codes) -> list[Mat
 
 
 def _components(z: Gramian) -> list[Codes]:
-    """Connected component of every level, group by group: levels meet in common rows."""
+    """Label the connected component of every level; levels that share a row are connected."""
     start = np.concatenate([[0], np.cumsum(z.sizes)])
     rows = np.concatenate([start[t] + cells.rows for (t, _), cells in z.cells.items()])
     cols = np.concatenate([start[s] + cells.cols for (_, s), cells in z.cells.items()])
     graph = sparse.coo_array((np.ones(len(rows), dtype=np.int8), (rows, cols)), (start[-1],) * 2)
-    labels: Codes = connected_components(graph, directed=False)[1]
-    return np.split(labels, start[1:-1])
+    labels = connected_components(graph, directed=False)[1]
+    return np.split(labels.astype(np.intp), start[1:-1])
 
 
 def _colours(component: Codes) -> Codes:
-    """Number the levels within each component. (q,)"""
+    """Count the levels of each component from 0. (q,)"""
     order = np.argsort(component, kind="stable")
     in_order = component[order]
     colours = np.empty(len(component), dtype=np.intp)

@@ -1,0 +1,157 @@
+"""Random effects of each level: conditional covariances, intervals, shrinkage.
+
+Given θ and β, the random effects of a linear model are normal around their
+conditional modes, b | y ~ N(b̂, σ²Q) with Q = (Z'Z + Σ^-1)^-1 (Bates et al. 2015,
+sec. 2.2; lme4's `condVar`). With the uncertainty of β̂ it is Var(b̂ - b) of
+`hglm.inference.joint_covariance` (as in glmmTMB).
+
+Shrinkage is told by the reliability of a level's coefficient,
+
+    1 - Var(b_j | y) / Var(b_j),
+
+the share of its prior variance that the data have removed. For a single random
+intercept and n_j observations this is σ_b²/(σ_b² + σ²/n_j), the weight of the
+level's own mean (Raudenbush & Bryk 2002, Hierarchical Linear Models, 2nd ed.,
+ch. 3, the reliability λ_j): 1 means no shrinkage, 0 complete shrinkage to the
+population. A coefficient of zero variance has reliability 0, the limit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from hglm.fit.record import Estimates, TermEstimate
+from hglm.inference.joint_covariance import joint_covariance
+from hglm.inference.quantiles import critical_value
+from hglm.typing import Matrix
+
+__all__ = ["coef_frame", "conditional_covariances", "ranef_frame"]
+
+
+def conditional_covariances(estimates: Estimates, beta: bool = False) -> list[Matrix]:
+    """Covariance of the random effects of each level, given the data.
+
+    Parameters
+    ----------
+    estimates
+        Of a linear mixed model.
+    beta
+        Whether to include the uncertainty of the fixed effects.
+
+    Returns
+    -------
+    list of (q, k, k)
+        One array a term, in the order of `Estimates.terms`.
+    """
+    joint = joint_covariance(estimates)
+    blocks = joint.factor().posterior_blocks() if estimates.terms else []
+    if beta:
+        blocks = [
+            Q + np.einsum("paq,pbq->abq", G, G)
+            for Q, G in zip(blocks, joint.sensitivity, strict=True)
+        ]
+    out = []
+    for slot, S in zip(joint.slots, joint.maps, strict=True):
+        Q = np.moveaxis(blocks[slot.group][slot.columns, slot.columns], 2, 0)  # (q, k, k)
+        V = joint.scale * (S @ Q @ S.T)
+        out.append(0.5 * (V + V.swapaxes(1, 2)))
+    return out
+
+
+def ranef_frame(estimates: Estimates, level: float = 0.95, beta: bool = False) -> pd.DataFrame:
+    """Conditional modes of the random effects with intervals and shrinkage.
+
+    Parameters
+    ----------
+    estimates
+        Of a linear mixed model.
+    level
+        Coverage of the (normal) intervals.
+    beta
+        Whether standard errors include the uncertainty of the fixed effects.
+
+    Returns
+    -------
+    DataFrame
+        Columns `group, level, term, estimate, std_error, conf_low, conf_high,
+        shrinkage`; terms, then coefficients, then levels in their order.
+        `shrinkage` is the reliability given θ and β, see the module.
+    """
+    z = critical_value(level)
+    conditional = conditional_covariances(estimates)
+    errors = conditional_covariances(estimates, beta=True) if beta else conditional
+    parts = []
+    for term, given, error in zip(estimates.terms, conditional, errors, strict=True):
+        reliability = _reliability(term, given)
+        for a, name in enumerate(term.names):
+            std_error = np.sqrt(np.maximum(error[:, a, a], 0.0))
+            frame = pd.DataFrame({"group": term.group, "level": term.levels, "term": name})
+            frame["estimate"] = term.modes[:, a]
+            frame["std_error"] = std_error
+            frame["conf_low"] = term.modes[:, a] - z * std_error
+            frame["conf_high"] = term.modes[:, a] + z * std_error
+            frame["shrinkage"] = reliability[:, a]
+            parts.append(frame)
+    return _stack(parts, _RANEF_COLUMNS)
+
+
+def coef_frame(estimates: Estimates, names: Sequence[str]) -> pd.DataFrame:
+    """Coefficients of each level: fixed plus random effects.
+
+    Parameters
+    ----------
+    estimates
+        Of any model.
+    names
+        (p,) names of the fixed effects.
+
+    Returns
+    -------
+    DataFrame
+        Columns `group, level`, then every fixed effect, then the random
+        coefficients that have no fixed effect of their name. One row a level of
+        each grouping factor; effects of other factors are left out (lme4's `coef`).
+    """
+    random = [name for term in estimates.terms for name in term.names]
+    columns = list(dict.fromkeys([*names, *random]))
+    fixed = dict(zip(names, estimates.beta, strict=True))
+    parts = []
+    for group in dict.fromkeys(term.group for term in estimates.terms):
+        members = [term for term in estimates.terms if term.group == group]
+        levels = members[0].levels
+        values = np.tile([fixed.get(name, 0.0) for name in columns], (len(levels), 1))
+        for term in members:
+            for a, name in enumerate(term.names):
+                values[:, columns.index(name)] += term.modes[:, a]
+        frame = pd.DataFrame({"group": group, "level": levels})
+        parts.append(pd.concat([frame, pd.DataFrame(values, columns=columns)], axis=1))
+    return _stack(parts, ["group", "level", *columns])
+
+
+_RANEF_COLUMNS = (
+    "group",
+    "level",
+    "term",
+    "estimate",
+    "std_error",
+    "conf_low",
+    "conf_high",
+    "shrinkage",
+)
+
+
+def _reliability(term: TermEstimate, conditional: Matrix) -> Matrix:
+    """1 - Var(b | y)/Var(b), coefficient by coefficient. (q, k)"""
+    prior = np.diagonal(term.covariance)  # (k,)
+    posterior = np.diagonal(conditional, axis1=1, axis2=2)  # (q, k)
+    ratio = np.divide(posterior, prior, out=np.ones(posterior.shape), where=prior > 0.0)
+    return np.clip(1.0 - ratio, 0.0, 1.0)
+
+
+def _stack(parts: Sequence[pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:
+    if not parts:
+        return pd.DataFrame({name: pd.Series(dtype=float) for name in columns})
+    return pd.concat(parts, ignore_index=True)

@@ -1,0 +1,126 @@
+"""Joint covariance of the errors of fixed and random effects.
+
+Henderson's mixed model equations (Henderson 1975, Biometrics 31, 423-447;
+Robinson 1991, Statistical Science 6, 15-32, sec. 2) have the inverse
+
+    Var [β̂ - β] = σ² [  C     -CB'   ]     C = (X'V^-1X)^-1,  Q = (Z'Z + Σ^-1)^-1
+        [b̂ - b]      [ -BC   Q + BCB' ]     B = QZ'X
+
+on rows weighted by √w, Σ relative to σ². The error of x'β̂ + z'b̂ thus has variance
+
+    σ² (d'Cd + z'Qz),   d = x - B'z.                                         (1)
+
+With C = RR' it is σ²(|x'R - z'BR|² + z'Qz): no more is kept than R, BR by levels
+and what gives Q. Variance parameters are taken as known, as in lme4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import linalg
+
+from hglm.covariance import Slot
+from hglm.criteria.profiled import solve
+from hglm.design.arrays import RandomTerm
+from hglm.fit.record import Estimates
+from hglm.numerics.factor import Factor, Plan, factorise
+from hglm.numerics.gramian import Gramian
+from hglm.numerics.quadratic_forms import GroupRows, quadratic_forms
+from hglm.typing import Matrix, Vector
+
+__all__ = ["JointCovariance", "error_variances", "group_rows", "joint_covariance"]
+
+
+@dataclass(frozen=True, slots=True)
+class JointCovariance:
+    """Covariance of (β̂ - β, b̂ - b) in factored form."""
+
+    scale: float
+    """σ², or the dispersion φ."""
+    root: Matrix
+    """(p, p) R: Var(β̂) = scale RR'."""
+    sensitivity: tuple[Matrix, ...]
+    """(p, k, q) per group: R'B', in the standardised columns of the group."""
+    gramian: Gramian
+    plan: Plan
+    T: tuple[Matrix, ...]
+    """(k, k) relative covariance factor of each group."""
+    slots: tuple[Slot, ...]
+    """Place of each estimated term among the groups."""
+    maps: tuple[Matrix, ...]
+    """(k, k) S of each estimated term: its coefficients are S b."""
+
+    def factor(self) -> Factor:
+        """Factor V afresh, since some uses spoil the factor."""
+        return factorise(self.gramian, self.plan, self.T)
+
+
+def joint_covariance(estimates: Estimates) -> JointCovariance:
+    """Prepare the joint covariance of a linear mixed model."""
+    state = estimates.state
+    problem = state.problem
+    solution = solve(problem, state.theta, state.reml)
+    L_X, p = solution.L_X, problem.p
+    inverse = linalg.solve_triangular(L_X, np.eye(p), lower=True) if p else L_X
+    return JointCovariance(
+        scale=solution.sigma2,
+        root=problem.fixed.to_beta @ inverse.T,
+        sensitivity=tuple(np.tensordot(inverse, b[:-1], (1, 0)) for b in solution.modes),
+        gramian=problem.gramian,
+        plan=problem.plan,
+        T=solution.T,
+        slots=problem.layout.slots,
+        maps=problem.maps,
+    )
+
+
+def group_rows(
+    joint: JointCovariance, terms: Sequence[RandomTerm | None], m: int
+) -> list[GroupRows]:
+    """Columns of m rows in the coordinates of the groups.
+
+    Parameters
+    ----------
+    terms
+        For each estimated term its columns in the rows; None leaves it out.
+    m
+        Number of rows.
+    """
+    rows = [
+        GroupRows(np.full(m, -1, dtype=np.intp), np.zeros((m, k))) for k in joint.gramian.orders
+    ]
+    for slot, S, term in zip(joint.slots, joint.maps, terms, strict=True):
+        if term is not None:
+            z = rows[slot.group].z
+            z[:, slot.columns] = term.z @ S
+            rows[slot.group] = GroupRows(term.codes, z)  # the same codes for terms of one group
+    return rows
+
+
+def error_variances(joint: JointCovariance, X: Matrix, rows: Sequence[GroupRows]) -> Vector:
+    """Variance of the error of x'β̂ + z'b̂, eq. (1).
+
+    Parameters
+    ----------
+    X : (m, p)
+    rows
+        From `group_rows`; a row without a level of a group has no z there.
+
+    Returns
+    -------
+    (m,)
+    """
+    half = X @ joint.root  # (m, p)
+    for group, sensitivity in zip(rows, joint.sensitivity, strict=True):
+        known = group.known
+        codes, z = group.codes[known], group.z[known]
+        for a in range(sensitivity.shape[1]):
+            half[known] -= sensitivity[:, a, codes].T * z[:, a, None]
+    out: Vector = np.einsum("mp,mp->m", half, half)
+    if rows:
+        out += quadratic_forms(joint.factor(), rows)
+    out *= joint.scale
+    return out
