@@ -52,7 +52,7 @@ class LaplaceEvaluation:
     """(n_fixed + m,)"""
     mode: Mode | None
     """Where the random effects are."""
-    M: tuple[Matrix | None, ...] = ()
+    M: tuple[Matrix, ...] = ()
     """Σ over levels of [Z'V^-1Z]_jj per group, V^-1 the marginal precision of the
     working response; for the start's information."""
 
@@ -98,7 +98,11 @@ def evaluate_laplace(
     r = _residuals(problem, mode, v, problem.pattern.apply(m_b, {}))
     theta_part = _theta_gradient(problem, psi, mode, traces, t, a_b, r)
     full = np.concatenate([_fixed_gradient(problem, r), theta_part])
-    return LaplaceEvaluation(2.0 * value, 2.0 * full, mode, traces.M)
+    M = tuple(
+        m if m is not None else mt @ np.linalg.pinv(x, rcond=1e-6)
+        for m, mt, x in zip(traces.M, traces.MT, T, strict=True)
+    )
+    return LaplaceEvaluation(2.0 * value, 2.0 * full, mode, M)
 
 
 def _information_slopes(

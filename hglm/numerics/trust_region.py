@@ -17,7 +17,14 @@ from scipy import linalg
 
 from hglm.typing import Matrix, Vector
 
-__all__ = ["Point", "TrustRegion", "TrustRegionResult", "minimise"]
+__all__ = [
+    "Point",
+    "TrustRegion",
+    "TrustRegionResult",
+    "curvature_scale",
+    "minimise",
+    "trust_region_step",
+]
 
 
 class Point(Protocol):
@@ -94,7 +101,7 @@ def minimise(
     """
     point = objective(x) if first is None else first
     path = [(x, point.value)]
-    scale = _scale(point.hessian)
+    scale = curvature_scale(point.hessian)
     radius = settings.radius or _newton_length(point, scale)
     rejected = 0
     while True:
@@ -116,7 +123,7 @@ def minimise(
             radius = min(2.0 * radius, settings.max_radius)
         if ratio > 1e-4:
             x, point, rejected = trial, candidate, 0
-            scale = np.maximum(_scale(point.hessian), 0.1 * scale)
+            scale = np.maximum(curvature_scale(point.hessian), 0.1 * scale)
         else:
             rejected += 1
 
@@ -174,7 +181,7 @@ def _multiplier(c: Vector, values: Vector, radius: float, floor: float) -> float
     return base + float(high)
 
 
-def _scale(hessian: Matrix) -> Vector:
+def curvature_scale(hessian: Matrix) -> Vector:
     """Per-parameter scaling from the curvature. (m,)"""
     diagonal = np.sqrt(np.abs(np.diagonal(hessian)))
     top = float(diagonal.max(initial=0.0))
