@@ -109,7 +109,7 @@ def test_no_text_raises_anything_but_a_formula_error(text):
 
 
 def refusal(parse, source):
-    """The formula error that a text raises, if it does; no other is caught."""
+    """Return the formula error that a text raises, if it does."""
     try:
         parse(source)
     except FormulaError as error:

@@ -25,7 +25,7 @@ from formulaic.parser.types import Factor
 
 from hglm.design.contrasts import check_columns, coded_columns
 from hglm.design.functions import FUNCTIONS
-from hglm.design.values import EVALUATION_ERRORS, check_computed
+from hglm.design.values import EVALUATION_ERRORS, check_computed, not_computed
 from hglm.errors import DataError
 from hglm.formula.hints import listing
 from hglm.typing import Matrix
@@ -125,7 +125,7 @@ def _materialise(
     except DataMismatchWarning as error:
         raise _unknown_category(materializer, specs) from error
     except EVALUATION_ERRORS as error:
-        raise DataError(f"The formula cannot be applied to the data: {error}") from error
+        raise not_computed("A term of the formula", error) from error
     return {side: matrices[key] for key, side in keys.items()}
 
 

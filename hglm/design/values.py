@@ -16,7 +16,14 @@ from hglm.design.table import labels
 from hglm.errors import DataError
 from hglm.typing import AnyArray, Vector
 
-__all__ = ["EVALUATION_ERRORS", "Evaluator", "array_argument", "check_computed", "numeric"]
+__all__ = [
+    "EVALUATION_ERRORS",
+    "Evaluator",
+    "array_argument",
+    "check_computed",
+    "not_computed",
+    "numeric",
+]
 
 EVALUATION_ERRORS = (
     ArithmeticError,
@@ -54,7 +61,7 @@ class Evaluator:
             with np.errstate(all="ignore"):
                 return stateful_eval(expression, environment, None, state, None)
         except EVALUATION_ERRORS as error:
-            raise DataError(f"`{expression}` cannot be computed: {error}") from error
+            raise not_computed(f"`{expression}`", error) from error
 
     def factor(self, expression: str) -> Any:
         """Values of a grouping factor, none missing."""
@@ -83,6 +90,12 @@ class Evaluator:
         values = numeric(self.values(expression), f"The {role} `{expression}`", len(self.index))
         check_computed(values, expression, self.index)
         return values
+
+
+def not_computed(what: str, error: Exception) -> DataError:
+    """Error for an expression whose evaluation raised."""
+    reason = str(error).partition("\n")[0].rstrip(".")
+    return DataError(f"{what} cannot be computed ({reason}); mend the expression or the data.")
 
 
 def numeric(values: Any, what: str, n: int) -> Vector:
