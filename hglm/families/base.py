@@ -17,7 +17,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 
@@ -104,11 +104,21 @@ class Family(ABC):
     """A distribution with its links: eight verbs and a few facts."""
 
     __slots__ = ()
-    name: ClassVar[str]
-    links: ClassVar[tuple[str, ...]]
-    """Links of the mean, the default first."""
-    support: ClassVar[Support]
-    discrete: ClassVar[bool]
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """Name under which `resolve_family` knows it."""
+
+    @property
+    @abstractmethod
+    def support(self) -> Support:
+        """Where the response may lie."""
+
+    @property
+    @abstractmethod
+    def discrete(self) -> bool:
+        """Whether single values have positive probability, all of them."""
 
     @property
     @abstractmethod

@@ -1,6 +1,5 @@
 """Binomial family: m y ~ Bin(m, μ), y the proportion of successes."""
 
-# ruff: noqa: D102 (the verbs are described once, in the abstract class)
 from __future__ import annotations
 
 from collections.abc import Sequence

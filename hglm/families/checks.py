@@ -18,6 +18,7 @@ __all__ = [
     "did_you_mean",
     "require",
     "require_counts",
+    "require_finite",
     "require_positive",
 ]
 
@@ -48,6 +49,12 @@ def require_counts(
     if smallest > 0:
         remedy = "model the zeros too, with a hurdle or the untruncated family"
     require(valid, y, need, remedy, labels)
+
+
+def require_finite(name: str, y: Vector, labels: Sequence[object] | None) -> None:
+    """Raise `DataError` unless all are finite."""
+    need = f"A response of the {name} family is finite"
+    require(np.isfinite(y), y, need, "leave those rows out", labels)
 
 
 def require_positive(name: str, y: Vector, labels: Sequence[object] | None) -> None:

@@ -7,7 +7,6 @@ With ν = w/φ and δ = log(y/μ) the log density is
 s Stirling's remainder: nothing cancels for large ν, and μ is never formed.
 """
 
-# ruff: noqa: D102 (the verbs are described once, in the abstract class)
 from __future__ import annotations
 
 from collections.abc import Sequence

@@ -1,6 +1,5 @@
 """Gaussian family: y ~ N(μ, φ/w), φ = σ²."""
 
-# ruff: noqa: D102 (the verbs are described once, in the abstract class)
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -11,7 +10,7 @@ import numpy as np
 from scipy.special import ndtr
 
 from hglm.families.base import Family, Kernel, Parameter, Point, Response, Support
-from hglm.families.checks import check_link, check_sizes, require
+from hglm.families.checks import check_link, check_sizes, require_finite
 from hglm.families.dispersion import (
     POSITIVE_LINKS,
     dispersion_parameter,
@@ -24,7 +23,7 @@ from hglm.families.links import LINKS, mean
 from hglm.numerics import special
 from hglm.typing import Vector
 
-__all__ = ["Gaussian"]
+__all__ = ["Gaussian", "real_start"]
 
 _LOG_2PI = float(np.log(2.0 * np.pi))
 
@@ -52,8 +51,7 @@ class Gaussian(Family):
 
     def validate(self, data: Response, labels: Sequence[object] | None = None) -> Gaussian:
         check_sizes(self.name, data.sizes, weights=True)
-        need = "A Gaussian response is finite"
-        require(np.isfinite(data.y), data.y, need, "leave those rows out", labels)
+        require_finite(self.name, data.y, labels)
         return self
 
     def kernel(self, data: Response) -> Kernel:
@@ -80,14 +78,9 @@ class Gaussian(Family):
         return weighted(np.square(y - mu), point.sizes.weights)
 
     def start(self, data: Response, mu: Vector | None = None) -> tuple[Vector, ...]:
-        y = data.y
-        if mu is None:
-            near = y if self.link == "identity" else np.maximum(y, 0.1 * np.mean(np.abs(y)))
-            centre = np.full_like(y, np.mean(y))
-        else:
-            near = centre = mu
-        e = pearson_start(data, centre, np.ones_like(y), self.dispersion_link)
-        return LINKS[self.link].link(near), e
+        centre = np.full_like(data.y, np.mean(data.y)) if mu is None else mu
+        e = pearson_start(data, centre, np.ones_like(centre), self.dispersion_link)
+        return LINKS[self.link].link(real_start(data.y, self.link) if mu is None else mu), e
 
     def simulate(self, point: Point, rng: np.random.Generator) -> Vector:
         mu, log_phi = self._coordinates(point)
@@ -102,3 +95,8 @@ class Gaussian(Family):
         return mean(LINKS[self.link], point.predictors[0]), log_dispersion(
             self.dispersion_link, point
         )
+
+
+def real_start(y: Vector, link: str) -> Vector:
+    """Return a mean near each response that the link can take."""
+    return y if link == "identity" else np.maximum(y, 0.1 * np.mean(np.abs(y)))

@@ -32,9 +32,9 @@ from typing import ClassVar, TypeAlias
 
 import numpy as np
 
-from hglm.typing import Vector
+from hglm.typing import Codes, Vector
 
-__all__ = ["Index", "Jet", "Term", "Univariate", "Wanted", "chain", "indices"]
+__all__ = ["Index", "Jet", "Term", "Univariate", "Wanted", "assemble", "chain", "indices"]
 
 Index: TypeAlias = tuple[int, ...]
 """Positions of the predictors differentiated in, sorted; () is the value."""
@@ -151,10 +151,10 @@ class Jet:
         known = {index: self.terms.get(up, 0.0) for index, up in raised.items()}
         return Jet(known, lower)
 
-    def at(self, rows: Callable[[Vector], Vector]) -> Jet:
-        """Apply an indexing function to every array of the last axis n."""
-        shape = self.value.shape
-        known = {i: rows(np.broadcast_to(t, shape)) for i, t in self.terms.items()}
+    def take(self, rows: Codes) -> Jet:
+        """Return some rows of the last axis; what is one number stays so."""
+        arrays = {index: np.asarray(term) for index, term in self.terms.items()}
+        known = {i: a[..., rows] if a.ndim > 0 else self.terms[i] for i, a in arrays.items()}
         return Jet(known, self.wanted)
 
 
@@ -182,6 +182,19 @@ def chain(arguments: Sequence[Jet], partials: Mapping[Index, Term]) -> Jet:
                 total = _accumulate(total, count, term)
         if total is not None:
             known[index] = total
+    return Jet(known, wanted)
+
+
+def assemble(n: int, pieces: Sequence[tuple[Codes, Jet]]) -> Jet:
+    """Return the jet of n rows that has each jet in its rows; later ones win."""
+    wanted = pieces[0][1].wanted
+    shape = (*np.broadcast_shapes(*(jet.value.shape[:-1] for _, jet in pieces)), n)
+    known: dict[Index, Term] = {}
+    for index in {index for _, jet in pieces for index in jet.terms}:
+        whole = np.zeros(shape)
+        for rows, jet in pieces:
+            whole[..., rows] = jet.terms.get(index, 0.0)
+        known[index] = whole
     return Jet(known, wanted)
 
 

@@ -18,7 +18,6 @@ References
 McCullagh, P. and Nelder, J. A. (1989). Generalized Linear Models, 2nd ed., sec. 4.3.
 """
 
-# ruff: noqa: D102 (the verbs are described once, in the abstract class)
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
@@ -42,6 +41,7 @@ __all__ = [
     "Link",
     "Log",
     "Logit",
+    "LogitBetween",
     "ProbabilityLink",
     "Probit",
     "Sqrt",
@@ -225,6 +225,20 @@ def _difference(pair: tuple[Jet, Jet]) -> Jet:
     return pair[0] - pair[1]
 
 
+@dataclass(frozen=True, slots=True)
+class LogitBetween(Link):
+    """η = logit(μ - 1), for a parameter between 1 and 2."""
+
+    name: ClassVar[str] = "logit_between_1_and_2"
+    scale: ClassVar[Scale] = "identity"
+
+    def link(self, mu: Vector) -> Vector:
+        return np.asarray(scipy_special.logit(mu - 1.0))
+
+    def lift(self, eta: Jet) -> Jet:
+        return eta.apply(special.sigmoid) + 1.0
+
+
 LINKS: dict[str, Link] = {
     link.name: link
     for link in (
@@ -237,6 +251,7 @@ LINKS: dict[str, Link] = {
         Probit(),
         Cloglog(),
         Cauchit(),
+        LogitBetween(),
     )
 }
 

@@ -7,13 +7,21 @@ from dataclasses import fields, replace
 
 from hglm.errors import OptionError
 from hglm.families.base import Family
+from hglm.families.beta import Beta
+from hglm.families.beta_binomial import BetaBinomial
 from hglm.families.binomial import Binomial
 from hglm.families.checks import did_you_mean
+from hglm.families.cumulative import Cumulative
 from hglm.families.gamma import Gamma
 from hglm.families.gaussian import Gaussian
+from hglm.families.generalized_poisson import GeneralizedPoisson
+from hglm.families.inverse_gaussian import InverseGaussian
 from hglm.families.links import LINKS
-from hglm.families.negative_binomial import NegativeBinomial
+from hglm.families.negative_binomial import NegativeBinomial, NegativeBinomial1
 from hglm.families.poisson import Poisson
+from hglm.families.student import StudentT
+from hglm.families.truncated import Truncated
+from hglm.families.tweedie import Tweedie
 
 __all__ = ["FAMILIES", "resolve_family"]
 
@@ -23,8 +31,20 @@ FAMILIES: dict[str, Callable[[], Family]] = {
     "poisson": Poisson,
     "gamma": Gamma,
     "nbinom2": NegativeBinomial,
+    "nbinom1": NegativeBinomial1,
+    "inverse_gaussian": InverseGaussian,
+    "beta": Beta,
+    "beta_binomial": BetaBinomial,
+    "student_t": StudentT,
+    "tweedie": Tweedie,
+    "genpois": GeneralizedPoisson,
+    "truncated_poisson": lambda: Truncated(Poisson()),
+    "truncated_nbinom2": lambda: Truncated(NegativeBinomial()),
+    "truncated_nbinom1": lambda: Truncated(NegativeBinomial1()),
+    "truncated_genpois": lambda: Truncated(GeneralizedPoisson()),
+    "cumulative": Cumulative,
 }
-"""Canonical name -> class, each complete with its default link."""
+"""Canonical name -> maker of the family with its default links."""
 
 _ALIASES = {
     "normal": "gaussian",
@@ -36,6 +56,19 @@ _ALIASES = {
     "negbin": "nbinom2",
     "negativebinomial": "nbinom2",
     "negativebinomial2": "nbinom2",
+    "nb1": "nbinom1",
+    "negativebinomial1": "nbinom1",
+    "betafamily": "beta",
+    "t": "student_t",
+    "student": "student_t",
+    "tfamily": "student_t",
+    "generalizedpoisson": "genpois",
+    "generalisedpoisson": "genpois",
+    "ordinal": "cumulative",
+    "ordered": "cumulative",
+    "clm": "cumulative",
+    "truncatednegativebinomial": "truncated_nbinom2",
+    "truncatednegativebinomial1": "truncated_nbinom1",
 }
 
 _LINK_ALIASES = {

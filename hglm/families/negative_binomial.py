@@ -17,7 +17,6 @@ Hardin, J. W. and Hilbe, J. M. (2018). Generalized Linear Models and Extensions,
 4th ed., ch. 13 (NB-1 and NB-2).
 """
 
-# ruff: noqa: D102 (the verbs are described once, in the abstract class)
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -25,23 +24,29 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from scipy.special import betaincc, gammaln, xlogy
+from scipy.special import betaincc, xlogy
 
-from hglm.families.base import Family, Kernel, Parameter, Point, Response, Support
+from hglm.families.base import Kernel, Parameter, Point, Response, Support
 from hglm.families.checks import check_link, check_sizes, require_counts
+from hglm.families.counts import (
+    COUNT_LINKS,
+    CountFamily,
+    count_start,
+    excess_variance,
+    log_factorial,
+    rising_of,
+)
 from hglm.families.dispersion import POSITIVE_LINKS, dispersion_parameter, log_dispersion
-from hglm.families.jets import Jet, Univariate
+from hglm.families.jets import Jet
 from hglm.families.links import LINKS, log_mean
-from hglm.families.poisson import COUNT_LINKS, count_start
 from hglm.numerics import special
-from hglm.numerics.gamma import log_rising
 from hglm.typing import Vector
 
 __all__ = ["NegativeBinomial", "draw_negative_binomial", "negative_binomial_cdf", "rising_of"]
 
 
 @dataclass(frozen=True, slots=True)
-class NegativeBinomial(Family):
+class NegativeBinomial(CountFamily):
     """Counts with variance μ + μ²/k (type 2), k the dispersion parameter."""
 
     link: str = "log"
@@ -69,7 +74,7 @@ class NegativeBinomial(Family):
     def kernel(self, data: Response) -> Kernel:
         y = data.y
         rising = rising_of(y)
-        constant = -gammaln(y + 1.0)
+        constant = -log_factorial(y)
 
         def log_density(point: Point) -> Jet:
             xi, kappa = self._coordinates(point)
@@ -95,12 +100,10 @@ class NegativeBinomial(Family):
         return np.asarray(2.0 * (xlogy(y, np.where(y > 0.0, y, 1.0) / mu) - both))
 
     def start(self, data: Response, mu: Vector | None = None) -> tuple[Vector, ...]:
-        y = data.y
-        centre = np.full_like(y, np.mean(y)) if mu is None else mu
-        excess = np.sum(np.square(y - centre) - centre)
-        k = np.clip(np.sum(np.square(centre)) / np.maximum(excess, 1e-8), 0.05, 1e3)
-        near = count_start(y) if mu is None else mu
-        return LINKS[self.link].link(near), LINKS[self.dispersion_link].link(np.asarray(k))
+        excess, squares = excess_variance(data.y, mu)
+        near = count_start(data.y) if mu is None else mu
+        k = np.asarray(np.maximum(squares / excess, 0.05))
+        return LINKS[self.link].link(near), LINKS[self.dispersion_link].link(k)
 
     def simulate(self, point: Point, rng: np.random.Generator) -> Vector:
         return draw_negative_binomial(*self._values(point), rng)
@@ -108,10 +111,14 @@ class NegativeBinomial(Family):
     def cdf(self, y: Vector, point: Point) -> Vector:
         return negative_binomial_cdf(y, *self._values(point))
 
+    def log_hazard(self, point: Point) -> Jet:
+        xi, kappa = self._coordinates(point)
+        return kappa + (xi - kappa).apply(special.log_softplus)
+
     def _coordinates(self, point: Point) -> tuple[Jet, Jet]:
         """Return log μ and log k."""
         xi = log_mean(LINKS[self.link], point.predictors[0])
-        return xi, log_dispersion(self.dispersion_link, point)
+        return xi, log_dispersion(self.dispersion_link, point).apply(special.capped)
 
     def _values(self, point: Point) -> tuple[Vector, Vector]:
         """Return μ and k."""
@@ -119,18 +126,82 @@ class NegativeBinomial(Family):
         return np.exp(xi.value), np.exp(kappa.value)
 
 
-def rising_of(y: Vector) -> Univariate:
-    """Return R(y; exp κ) as a function of κ, by table where κ is one number."""
-    largest = int(np.max(y, initial=0.0))
-    table = np.arange(largest + 1.0) if largest < y.size else None
-    rows = y.astype(np.intp) if table is not None else None
+@dataclass(frozen=True, slots=True)
+class NegativeBinomial1(CountFamily):
+    """Counts with variance μ (1 + φ) (type 1)."""
 
-    def rising(kappa: Vector, order: int) -> tuple[Vector, ...]:
-        if kappa.ndim > 0 or table is None:
-            return log_rising(kappa, y, order)
-        return tuple(term[rows] for term in log_rising(kappa, table, order))
+    link: str = "log"
+    dispersion_link: str = "log"
 
-    return rising
+    name: ClassVar[str] = "nbinom1"
+    links: ClassVar[tuple[str, ...]] = COUNT_LINKS
+    support: ClassVar[Support] = "counts"
+    discrete: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        check_link(self.name, self.link, self.links)
+        check_link(self.name, self.dispersion_link, POSITIVE_LINKS, "dispersion")
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        mu = Parameter("mean", LINKS[self.link])
+        return mu, dispersion_parameter(self.dispersion_link, sigma_power=1.0)
+
+    def validate(self, data: Response, labels: Sequence[object] | None = None) -> NegativeBinomial1:
+        check_sizes(self.name, data.sizes)
+        require_counts(self.name, data.y, labels)
+        return self
+
+    def kernel(self, data: Response) -> Kernel:
+        y = data.y
+        rising = rising_of(y)
+        constant = -log_factorial(y)
+
+        def log_density(point: Point) -> Jet:
+            xi, e = self._coordinates(point)
+            zero = self.log_hazard(point).apply(special.exp)
+            slope = xi - e.apply(special.softplus)
+            return (xi - e).apply(rising) + slope * y - zero + constant
+
+        return log_density
+
+    def moments(self, point: Point) -> tuple[Jet, Jet]:
+        xi, e = self._coordinates(point)
+        mu = xi.apply(special.exp)
+        return mu, mu + (xi + e).apply(special.exp)
+
+    def information(self, _: Point) -> None:
+        return None
+
+    def unit_deviance(self, _: Vector, __: Point) -> None:
+        return None
+
+    def start(self, data: Response, mu: Vector | None = None) -> tuple[Vector, ...]:
+        excess, squares = excess_variance(data.y, mu)
+        near = count_start(data.y) if mu is None else mu
+        phi = np.asarray(excess / np.sqrt(squares))
+        return LINKS[self.link].link(near), LINKS[self.dispersion_link].link(phi)
+
+    def simulate(self, point: Point, rng: np.random.Generator) -> Vector:
+        return draw_negative_binomial(*self._values(point), rng)
+
+    def cdf(self, y: Vector, point: Point) -> Vector:
+        return negative_binomial_cdf(y, *self._values(point))
+
+    def log_hazard(self, point: Point) -> Jet:
+        xi, e = self._coordinates(point)
+        return xi - e + e.apply(special.log_softplus)
+
+    def _coordinates(self, point: Point) -> tuple[Jet, Jet]:
+        """Return log μ and log φ."""
+        xi = log_mean(LINKS[self.link], point.predictors[0])
+        log_phi = log_dispersion(self.dispersion_link, point)
+        return xi, -(-log_phi).apply(special.capped)
+
+    def _values(self, point: Point) -> tuple[Vector, Vector]:
+        """Return μ and k."""
+        xi, e = self._coordinates(point)
+        return np.exp(xi.value), np.exp(xi.value - e.value)
 
 
 def draw_negative_binomial(mu: Vector, k: Vector, rng: np.random.Generator) -> Vector:

@@ -1,6 +1,5 @@
 """Poisson family: P(y) = μ^y exp(-μ)/y!."""
 
-# ruff: noqa: D102 (the verbs are described once, in the abstract class)
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
@@ -10,8 +9,9 @@ from typing import ClassVar
 import numpy as np
 from scipy.special import gammaln, kl_div, pdtr
 
-from hglm.families.base import Family, Kernel, Parameter, Point, Response, Support
+from hglm.families.base import Kernel, Parameter, Point, Response, Support
 from hglm.families.checks import check_link, check_sizes, require_counts
+from hglm.families.counts import COUNT_LINKS, CountFamily, count_start
 from hglm.families.jets import Jet
 from hglm.families.links import LINKS, log_mean
 from hglm.numerics import special
@@ -19,17 +19,14 @@ from hglm.numerics.gamma import stirling
 from hglm.numerics.special import LARGEST_EXPONENT
 from hglm.typing import Vector
 
-__all__ = ["COUNT_LINKS", "Poisson", "count_start"]
-
-COUNT_LINKS = ("log", "sqrt", "identity")
-"""Links of the mean of a count."""
+__all__ = ["Poisson"]
 
 _LARGE_COUNT = 1e4
 _LOG_2PI = float(np.log(2.0 * np.pi))
 
 
 @dataclass(frozen=True, slots=True)
-class Poisson(Family):
+class Poisson(CountFamily):
     """Counts with variance equal to the mean."""
 
     link: str = "log"
@@ -89,13 +86,11 @@ class Poisson(Family):
         mu = np.exp(self._log_mean(point).value)
         return np.where(y < 0.0, 0.0, pdtr(np.maximum(y, 0.0), mu))
 
+    def log_hazard(self, point: Point) -> Jet:
+        return self._log_mean(point)
+
     def _log_mean(self, point: Point) -> Jet:
         return log_mean(LINKS[self.link], point.predictors[0])
-
-
-def count_start(y: Vector) -> Vector:
-    """Return a mean near each count, off zero."""
-    return np.where(y > 0.0, y, 0.1 + 0.2 * np.mean(y))
 
 
 def _small_counts(y: Vector) -> Callable[[Vector, Vector], Vector]:

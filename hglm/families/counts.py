@@ -1,0 +1,131 @@
+"""What families of counts share: the probability of zero, sums, sampling.
+
+Everything about zero is computed from ζ = log(-log P(Y = 0)), which for
+μ → 0 tends to log μ: then P(Y > 0) = 1 - exp(-exp ζ) keeps its relative accuracy
+however rare a non-zero count is.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator
+
+import numpy as np
+from scipy.special import gammaln
+
+from hglm.families.base import Family, Point, Response
+from hglm.families.jets import Jet, Univariate
+from hglm.numerics.gamma import log_rising
+from hglm.typing import Codes, Vector
+
+__all__ = [
+    "COUNT_LINKS",
+    "CountFamily",
+    "count_start",
+    "draw_by_inversion",
+    "excess_variance",
+    "log_factorial",
+    "rising_of",
+    "summed_cdf",
+    "take",
+]
+
+COUNT_LINKS = ("log", "sqrt", "identity")
+"""Links of the mean of a count."""
+
+
+class CountFamily(Family):
+    """A family of counts 0, 1, 2, ... that can be truncated at zero."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def log_hazard(self, point: Point) -> Jet:
+        """Return ζ = log(-log P(Y = 0))."""
+
+
+def count_start(y: Vector) -> Vector:
+    """Return a mean near each count, off zero."""
+    return np.where(y > 0.0, y, 0.1 + 0.2 * np.mean(y))
+
+
+def excess_variance(y: Vector, mu: Vector | None) -> tuple[float, float]:
+    """Return mean squares of y - μ less the mean, and of μ: Var = μ + μ²/k."""
+    centre = np.full_like(y, np.mean(y)) if mu is None else mu
+    squares = np.mean(np.square(centre))
+    excess = np.mean(np.square(y - centre) - centre)
+    return float(np.maximum(excess, 1e-3 * squares)), float(np.maximum(squares, 1e-8))
+
+
+def rising_of(y: Vector) -> Univariate:
+    """Return R(y; exp κ) as a function of κ, by table where κ is one number.
+
+    R(y; k) = log Γ(y + k) - log Γ(k) - y log k, see `hglm.numerics.gamma`.
+    """
+    largest = int(np.max(y, initial=0.0))
+    table = np.arange(largest + 1.0) if largest < y.size else y
+    rows = y.astype(np.intp) if largest < y.size else slice(None)
+
+    def rising(kappa: Vector, order: int) -> tuple[Vector, ...]:
+        if kappa.ndim > 0:
+            return log_rising(kappa, y, order)
+        return tuple(term[rows] for term in log_rising(kappa, table, order))
+
+    return rising
+
+
+def log_factorial(y: Vector) -> Vector:
+    """Return log y!."""
+    return np.asarray(gammaln(y + 1.0))
+
+
+def take(point: Point, rows: Codes) -> Point:
+    """Return the point of some rows; scalar predictors stay scalar."""
+    return Point(tuple(p.take(rows) for p in point.predictors), point.sizes.take(rows))
+
+
+def summed_cdf(family: Family, y: Vector, point: Point, step: Vector | float = 1.0) -> Vector:
+    """Sum probabilities of 0, `step`, 2 `step`, ... up to y; one pass a value."""
+    total = np.zeros_like(y)
+    units = np.broadcast_to(step, y.shape)
+    largest = np.floor(y / units + 1e-7)
+    for value in range(int(np.max(largest, initial=-1.0)) + 1):
+        rows = np.flatnonzero(largest >= value)
+        total[rows] += _probabilities(family, point, rows, value * units[rows])
+    return np.minimum(total, 1.0)
+
+
+def draw_by_inversion(
+    family: Family, point: Point, n: int, rng: np.random.Generator, smallest: int = 0
+) -> Vector:
+    """Draw counts by adding up probabilities until a uniform number is passed."""
+    drawn = np.zeros(n)
+    for value, rows in _inversion(family, point, rng.random(n), smallest):
+        drawn[rows] = value
+    return drawn
+
+
+def _inversion(
+    family: Family, point: Point, uniform: Vector, smallest: int
+) -> Iterator[tuple[int, Codes]]:
+    """Yield each count with the rows that draw it."""
+    left = np.arange(uniform.size)
+    value, falling = smallest, np.zeros(uniform.size, dtype=bool)
+    last = np.zeros(uniform.size)
+    while left.size:
+        p = _probabilities(family, point, left, np.full(left.size, float(value)))
+        uniform[left] -= p
+        falling[left] |= p < last[left]
+        last[left] = p
+        # past the mode and below rounding: the sum will not reach 1 exactly
+        done = (uniform[left] < 0.0) | (falling[left] & (p < 1e-17))
+        yield value, left[done]
+        left = left[~done]
+        value += 1
+
+
+def _probabilities(family: Family, point: Point, rows: Codes, values: Vector) -> Vector:
+    here = take(point, rows)
+    log_p = family.kernel(Response(values, here.sizes))(here).value
+    known = np.where(np.isnan(log_p), -np.inf, log_p)  # nan: an impossible count
+    return np.asarray(np.exp(np.broadcast_to(known, values.shape)))
