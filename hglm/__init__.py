@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hglm.datasets import describe_dataset, list_datasets, load_dataset
-from hglm.fit.methods import ML, REML
+from hglm.fit.methods import ML, REML, Laplace
 from hglm.model import Model, fit, glmer, lmer
 from hglm.result import Fit
 
@@ -11,6 +11,7 @@ __all__ = [
     "ML",
     "REML",
     "Fit",
+    "Laplace",
     "Model",
     "describe_dataset",
     "fit",

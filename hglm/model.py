@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
 
 from hglm.design import Design, DesignSpec, build_design, check_levels
 from hglm.errors import OptionError
 from hglm.families import Family, resolve_family
+from hglm.families.zero import ZeroInflated
 from hglm.fit.estimate import estimate_linear
+from hglm.fit.estimate_generalised import estimate_generalised
 from hglm.fit.methods import ML, REML, Method, resolve_method
-from hglm.formula import parse_formula
+from hglm.fit.record import Estimates
+from hglm.formula import PredictorFormula, parse_formula, parse_predictor
 from hglm.result import Fit
 from hglm.typing import Frame, Vector
 
@@ -29,7 +29,8 @@ class Model:
         R-style formula with lme4's random terms, see `hglm.fit`.
     data
         Data frame of pandas, polars, pyarrow or another library known to narwhals.
-    family, link, weights, frequencies, trials, offset, contrasts, missing
+    family, link, weights, frequencies, trials, offset, dispersion, zero_inflation, contrasts, \
+    missing
         As in `hglm.fit`.
 
     Attributes
@@ -63,23 +64,35 @@ class Model:
         frequencies: str | Vector | None = None,
         trials: str | Vector | None = None,
         offset: str | Vector | None = None,
+        dispersion: str | None = None,
+        zero_inflation: str | None = None,
         contrasts: Mapping[str, Any] | None = None,
         missing: str = "drop",
     ) -> None:
         self.formula = parse_formula(formula)
-        self.family = resolve_family(family, link)
+        base = resolve_family(family, link)
+        self.family: Family = base if zero_inflation is None else ZeroInflated(base)
+        others = {"dispersion": dispersion, "zero_inflation": zero_inflation}
         self.design: Design
         self.spec: DesignSpec
         self.design, self.spec = build_design(
             self.formula,
             data,
+            others=_further_predictors(self.family, others),
             weights=weights,
             frequencies=frequencies,
             trials=trials,
             offset=offset,
             contrasts=contrasts,
             missing=missing,
+            categorical=self.family.support in ("proportion", "category"),
         )
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether it is a linear mixed model: Gaussian, identity link, one variance."""
+        names = [p.link.name for p in self.family.parameters[:1]]
+        return self.family.name == "gaussian" and names == ["identity"] and not self.design.others
 
     def fit(self, method: str | Method | None = None, *, start: Vector | None = None) -> Fit:
         """Fit the model.
@@ -87,13 +100,12 @@ class Model:
         Parameters
         ----------
         method
-            ``"reml"`` (default), ``"ml"`` or a configuration object.
+            ``"reml"`` (default of linear models), ``"ml"``, ``"laplace"`` (default
+            of all others), or a configuration object.
         start : (m,), optional
             θ to start from, in the coordinates of `Fit.theta`.
         """
-        chosen = resolve_method(method)
-        check_levels(self.design)
-        estimates = estimate_linear(self.design, isinstance(chosen, REML), start)
+        estimates = self._estimate(resolve_method(method), start)
         return Fit(self.formula, self.design, self.spec, self.family, estimates)
 
     def describe(self) -> str:
@@ -101,15 +113,48 @@ class Model:
         d = self.design
         lines = [
             f"Formula: {self.formula.text}",
+            f"Family: {self.family.name}, {self.family.parameters[0].link.name} link",
             f"Rows used: {d.n} of {d.n_rows}",
-            f"Fixed effects ({d.mean.X.shape[1]}): {', '.join(d.mean.names)}",
         ]
-        for t in d.mean.random:
-            what = ", ".join(t.names)
-            lines.append(
-                f"Random effects by {t.group} ({t.n_levels} levels, {t.structure}): {what}"
-            )
+        for name, predictor in {"mean": d.mean, **d.others}.items():
+            where = "" if name == "mean" else f" of {name}"
+            columns = ", ".join(predictor.names)
+            lines.append(f"Fixed effects{where} ({len(predictor.names)}): {columns}")
+            lines += [
+                f"Random effects{where} by {t.group} ({t.n_levels} levels, {t.structure}): "
+                + ", ".join(t.names)
+                for t in predictor.random
+            ]
         return "\n".join([*lines, *d.notes])
+
+    def _estimate(self, method: Method | None, start: Vector | None) -> Estimates:
+        if self.is_linear and (method is None or isinstance(method, (REML, ML))):
+            check_levels(self.design)
+            return estimate_linear(self.design, not isinstance(method, ML), start)
+        if isinstance(method, REML):
+            raise OptionError(
+                "REML is for linear models (Gaussian, identity link, one residual variance); "
+                'leave `method` out or use method="laplace".'
+            )
+        return estimate_generalised(self.design, self.family, start)
+
+
+def _further_predictors(
+    family: Family, formulas: Mapping[str, str | None]
+) -> dict[str, PredictorFormula]:
+    """Formulas of the predictors beside the mean, where the family has them."""
+    known = {p.name for p in family.parameters if not p.scalar}
+    out = {}
+    for name, text in formulas.items():
+        if text is None:
+            continue
+        if name not in known:
+            raise OptionError(
+                f"The {family.name} family has no {name.replace('_', ' ')} to model; leave "
+                f"`{name}` out or choose another family."
+            )
+        out[name] = parse_predictor(text)
+    return out
 
 
 def fit(
@@ -123,6 +168,8 @@ def fit(
     frequencies: str | Vector | None = None,
     trials: str | Vector | None = None,
     offset: str | Vector | None = None,
+    dispersion: str | None = None,
+    zero_inflation: str | None = None,
     contrasts: Mapping[str, Any] | None = None,
     missing: str = "drop",
     start: Vector | None = None,
@@ -142,8 +189,8 @@ def fit(
     link
         Link of the mean; the family's default if None.
     method
-        ``"reml"`` (default of Gaussian models), ``"ml"``, or a configuration
-        object.
+        ``"reml"`` (default of linear models), ``"ml"``, ``"laplace"`` (default of
+        all others), or a configuration object.
     weights : str or (n,), optional
         Precision weights w: the variance of a row is φ/w.
     frequencies : str or (n,), optional
@@ -152,6 +199,11 @@ def fit(
         Binomial sizes, where the response is a proportion.
     offset : str or (n,), optional
         Known part of the linear predictor, added to `offset(...)` terms.
+    dispersion
+        Formula of the dispersion on its link scale, such as ``"~ x + (1 | g)"``.
+    zero_inflation
+        Formula of the probability of an extra zero, on the logit scale; of a zero at
+        all (a hurdle) with a zero-truncated family.
     contrasts
         Column -> ``"treatment"``, ``"sum"``, ``"helmert"``, ``"poly"``, ...
     missing
@@ -184,6 +236,8 @@ def fit(
         frequencies=frequencies,
         trials=trials,
         offset=offset,
+        dispersion=dispersion,
+        zero_inflation=zero_inflation,
         contrasts=contrasts,
         missing=missing,
     )

@@ -173,5 +173,5 @@ def _fixed_block(
         return FixedBlock(name, None, None, np.eye(1), first)
     fixed = orthogonalise(grouped.take(design.X), np.zeros(n), None)
     root_n = np.sqrt(n)
-    return FixedBlock(name, fixed.Q * root_n, offset, fixed.to_beta / root_n, first)
+    return FixedBlock(name, fixed.Q * root_n, offset, fixed.to_beta * root_n, first)
 

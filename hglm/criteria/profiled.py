@@ -168,9 +168,26 @@ def _sigma_gradient(
         if reml:
             data = data + outer_sum(Gt, Gt)
         FT.append(MT - data @ T)
-        M = symmetrise(MT @ np.linalg.pinv(T, rcond=1e-8)) if M is None else M
+        M = _divide(MT, T) if M is None else M
         F.append(symmetrise(M - data))
     return FT, tuple(F)
+
+
+def _divide(MT: Matrix, T: Matrix) -> Matrix:
+    """M symmetric from the lower triangle of MT, column by column from the last. (k, k)
+
+    Columns b with T_bb = 0 cannot be had and are left zero.
+    """
+    k = T.shape[0]
+    M = np.zeros((k, k))
+    smallest = 1e-8 * float(np.abs(T).max())
+    for b in range(k - 1, -1, -1):
+        if abs(T[b, b]) <= smallest:
+            continue
+        for a in range(k - 1, b - 1, -1):  # the diagonal last: it needs the rest of its column
+            known = float(M[a, b + 1 :] @ T[b + 1 :, b])
+            M[a, b] = M[b, a] = (MT[a, b] - known) / T[b, b]
+    return M
 
 
 def _half_solve(L: Matrix, x: Matrix) -> Matrix:

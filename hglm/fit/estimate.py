@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy import linalg
 
@@ -13,7 +15,7 @@ from hglm.fit.record import Estimates, LinearState, TermEstimate
 from hglm.numerics.threads import single_thread
 from hglm.typing import Matrix, Vector
 
-__all__ = ["estimate_linear", "random_part"]
+__all__ = ["estimate_linear", "is_small", "random_part"]
 
 
 def estimate_linear(design: Design, reml: bool, start: Vector | None = None) -> Estimates:
@@ -28,7 +30,7 @@ def estimate_linear(design: Design, reml: bool, start: Vector | None = None) -> 
     start : (m,) or None
         θ to start from, in the user's coordinates and the order of `Estimates.theta`.
     """
-    with single_thread(_is_small(design)):
+    with single_thread(is_small([design.mean])):
         offset = design.mean.offset
         y = design.y if offset is None else design.y - offset
         problem = linear_problem(design.mean, y, design.weights, design.frequencies)
@@ -126,7 +128,8 @@ def _standardised(problem: LinearProblem, theta: Vector) -> Vector:
     return problem.layout.from_factors(moved)
 
 
-def _is_small(design: Design) -> bool:
+def is_small(designs: Sequence[PredictorDesign | None]) -> bool:
     """Whether no dense factorisation will be large enough to gain from threads."""
-    columns = sorted(t.n_levels * t.k for t in design.mean.random)
+    terms = [t for d in designs if d is not None for t in d.random]
+    columns = sorted(t.n_levels * t.k for t in terms)
     return sum(columns[:-1]) < 1000

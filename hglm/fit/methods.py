@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from hglm.errors import OptionError
 
-__all__ = ["ML", "REML", "Method", "resolve_method"]
+__all__ = ["ML", "REML", "Laplace", "Method", "resolve_method"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,21 +25,26 @@ class ML:
     name: str = "ml"
 
 
-Method: TypeAlias = REML | ML
+@dataclass(frozen=True, slots=True)
+class Laplace:
+    """Laplace approximation of the marginal likelihood, with observed information."""
 
-_METHODS: dict[str, Method] = {"reml": REML(), "ml": ML()}
+    name: str = "laplace"
 
 
-def resolve_method(method: str | Method | None) -> Method:
-    """Return the method of that name; REML by default.
+Method: TypeAlias = REML | ML | Laplace
+
+_METHODS: dict[str, Method] = {"reml": REML(), "ml": ML(), "laplace": Laplace()}
+
+
+def resolve_method(method: str | Method | None) -> Method | None:
+    """Return the method of that name; None for the model's default.
 
     Raises
     ------
     OptionError
         If there is none of that name.
     """
-    if method is None:
-        return REML()
     if isinstance(method, str):
         name = method.lower()
         if name in _METHODS:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
+from hglm.criteria.generalised_problem import GeneralisedProblem
+from hglm.criteria.laplace import LaplaceEvaluation
 from hglm.criteria.linear_problem import LinearProblem
 from hglm.fit.certificate import Certificate
 from hglm.typing import Matrix, Vector
 
-__all__ = ["Estimates", "LinearState", "TermEstimate"]
+__all__ = ["Coefficients", "Estimates", "GeneralisedState", "LinearState", "TermEstimate"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,8 @@ class TermEstimate:
     """(k, k) covariance of the coefficients, σ²TT'."""
     modes: Matrix
     """(q, k) conditional modes b."""
+    predictor: str = "mean"
+    """Linear predictor in which the term stands."""
 
     @property
     def k(self) -> int:
@@ -49,6 +54,33 @@ class LinearState:
     theta: Vector
     """(m,) in the problem's standardised coordinates."""
     reml: bool
+
+
+@dataclass(frozen=True, slots=True)
+class GeneralisedState:
+    """What is needed to compute more of a generalised model at its optimum."""
+
+    problem: GeneralisedProblem
+    psi: Vector
+    """(n_fixed + m,) in the problem's standardised coordinates."""
+    evaluation: LaplaceEvaluation
+    """At ψ, with the mode of the random effects and the factor there."""
+    hessian: Matrix
+    """Of the deviance in ψ, squared."""
+
+
+@dataclass(frozen=True, slots=True)
+class Coefficients:
+    """Fixed effects of one further predictor, such as the dispersion."""
+
+    names: tuple[str, ...]
+    """(p,)"""
+    beta: Vector
+    """(p,)"""
+    vcov: Matrix
+    """(p, p)"""
+    linear_predictor: Vector
+    """(n,) its linear predictor, rows in the order of the data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +107,16 @@ class Estimates:
     linear_predictor: Vector
     """(n,) Xβ + Zb + offset, rows in the order of the data."""
     certificate: Certificate
-    state: LinearState
+    state: LinearState | GeneralisedState
     path: tuple[tuple[Vector, float], ...] = ()
     """Every θ tried, with the criterion there."""
+    others: Mapping[str, Coefficients] = field(default_factory=dict)
+    """Further predictors by name: ``"dispersion"``, ``"zero_inflation"``, ..."""
 
     @property
     def modes_by_position(self) -> dict[int, Matrix]:
-        """Conditional modes (q, k) by place of the term in the formula."""
-        return {t.position: t.modes for t in self.terms}
+        """Conditional modes (q, k) of the mean's terms by place in the formula."""
+        return {t.position: t.modes for t in self.terms if t.predictor == "mean"}
 
     @property
     def deviance(self) -> float:

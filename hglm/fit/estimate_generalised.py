@@ -1,0 +1,171 @@
+"""From a design and a family to estimates of a generalised model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from hglm.criteria.generalised_problem import GeneralisedProblem, generalised_problem
+from hglm.criteria.grouped_terms import group_terms
+from hglm.design.arrays import Design, PredictorDesign
+from hglm.families import Family, Response, Sizes, bind
+from hglm.fit.estimate import is_small
+from hglm.fit.generalised import GeneralisedOptimum, fit_laplace
+from hglm.fit.generalised_start import generalised_start
+from hglm.fit.record import Coefficients, Estimates, GeneralisedState, TermEstimate
+from hglm.numerics.threads import single_thread
+from hglm.typing import Matrix, Vector
+
+__all__ = ["estimate_generalised"]
+
+
+def estimate_generalised(
+    design: Design, family: Family, start: Vector | None = None
+) -> Estimates:
+    """Fit a generalised linear mixed model by the Laplace approximation.
+
+    Parameters
+    ----------
+    design
+        Arrays of the model; `design.others` holds the predictors beside the mean.
+    family
+        Distribution and links.
+    start : (m,) or None
+        θ to start from, in the user's coordinates.
+    """
+    family = family.validate(
+        Response(design.y, Sizes(design.trials, design.weights)), list(design.index)
+    )
+    predictors = _predictors(design, family)
+    with single_thread(is_small([*predictors.values()])):
+        grouped = group_terms(list(predictors.values()))
+        sizes = Sizes(
+            None if design.trials is None else grouped.take(design.trials),
+            None if design.weights is None else grouped.take(design.weights),
+        )
+        response = Response(grouped.take(design.y), sizes)
+        likelihood = bind(family, response.y, sizes)
+        problem = generalised_problem(likelihood, predictors, design.frequencies, grouped)
+        first = generalised_start(problem, response)
+        if start is not None:
+            first[problem.n_fixed :] = grouped.standardised(start)
+        optimum = fit_laplace(problem, first)
+        return _estimates(design, predictors, problem, optimum)
+
+
+def _predictors(design: Design, family: Family) -> dict[str, PredictorDesign | None]:
+    """Design of each of the family's predictors, None for one number."""
+    out: dict[str, PredictorDesign | None] = {}
+    for parameter in family.parameters:
+        out[parameter.name] = (
+            design.mean if parameter.name == "mean" else design.others.get(parameter.name)
+        )
+    return out
+
+
+def _estimates(
+    design: Design,
+    predictors: Mapping[str, PredictorDesign | None],
+    problem: GeneralisedProblem,
+    optimum: GeneralisedOptimum,
+) -> Estimates:
+    psi, mode = optimum.psi, optimum.evaluation.mode
+    assert mode is not None
+    b = [x + d for x, d in zip(mode.b, mode.d_b, strict=True)]
+    effects = problem.pattern.apply(b, {})
+    covariance = joint_covariance_of(optimum.hessian)
+    coefficients = {}
+    for d, block in enumerate(problem.fixed):
+        eta = block.predictor(psi)
+        eta = effects[d] + eta if d in effects else np.broadcast_to(eta, (problem.n,))
+        part = block.to_beta @ covariance[block.parameters, block.parameters] @ block.to_beta.T
+        named = predictors[block.name]
+        coefficients[block.name] = Coefficients(
+            names=("Intercept",) if named is None else named.names,
+            beta=block.to_beta @ psi[block.parameters],
+            vcov=part,
+            linear_predictor=problem.unsorted(np.array(eta)),
+        )
+    mean = coefficients.pop("mean")
+    terms = _terms(predictors, problem, psi, b)
+    slots = problem.layout.slots
+    theta = [s.structure.from_factor(t.factor) for s, t in zip(slots, terms, strict=True)]
+    return Estimates(
+        method="laplace",
+        beta=mean.beta,
+        vcov=mean.vcov,
+        sigma=_sigma(problem, psi),
+        terms=terms,
+        theta=np.concatenate(theta) if theta else np.zeros(0),
+        llf=-0.5 * optimum.evaluation.value,
+        nobs=problem.nobs,
+        n_parameters=problem.n_fixed + problem.layout.n_theta,
+        linear_predictor=mean.linear_predictor,
+        certificate=optimum.certificate,
+        state=GeneralisedState(problem, psi, optimum.evaluation, optimum.hessian),
+        path=optimum.path,
+        others=coefficients,
+    )
+
+
+def joint_covariance_of(hessian: Matrix) -> Matrix:
+    """Covariance of ψ^: twice the inverse of the deviance's Hessian, flat directions apart.
+
+    A direction without curvature, such as a variance estimated at zero, gets no
+    variance of its own and does not spoil the others.
+    """
+    scale = np.sqrt(np.maximum(np.abs(np.diagonal(hessian)), 1e-300))
+    values, vectors = np.linalg.eigh(hessian / np.outer(scale, scale))
+    good = values > 1e-8 * max(float(values.max(initial=0.0)), 1e-300)
+    inverse = (vectors[:, good] / values[good]) @ vectors[:, good].T
+    out: Matrix = 2.0 * inverse / np.outer(scale, scale)
+    return out
+
+
+def _terms(
+    predictors: Mapping[str, PredictorDesign | None],
+    problem: GeneralisedProblem,
+    psi: Vector,
+    b: list[Matrix],
+) -> tuple[TermEstimate, ...]:
+    grouped = problem.terms
+    names = list(predictors)
+    out = []
+    for slot, (d, position), S, factor in zip(
+        grouped.layout.slots,
+        grouped.terms,
+        grouped.maps,
+        grouped.user_factors(problem.theta(psi)),
+        strict=True,
+    ):
+        design = predictors[names[d]]
+        assert design is not None
+        term = design.random[position]
+        T = slot.structure.factor(slot.structure.from_factor(factor), slot.k)
+        out.append(
+            TermEstimate(
+                position=position,
+                group=term.group,
+                names=term.names,
+                levels=pd.Index(term.levels),
+                structure=term.structure,
+                factor=T,
+                covariance=T @ T.T,
+                modes=np.ascontiguousarray((S @ b[slot.group][0, slot.columns]).T),
+                predictor=names[d],
+            )
+        )
+    return tuple(out)
+
+
+def _sigma(problem: GeneralisedProblem, psi: Vector) -> float | None:
+    """What the family reports as `sigma`, where it is one number."""
+    for block, parameter in zip(
+        problem.fixed, problem.likelihood.family.parameters, strict=True
+    ):
+        if parameter.sigma_power is not None and block.X is None:
+            value = parameter.sigma(psi[block.parameters])
+            return None if value is None else float(np.asarray(value).ravel()[0])
+    return None
