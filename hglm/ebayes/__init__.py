@@ -19,6 +19,7 @@ from hglm.ebayes.mixture.deconvolution import Deconvolution
 from hglm.ebayes.mixture.npmle import NPMLE
 from hglm.ebayes.mixture.simplex import SimplexSolver
 from hglm.ebayes.mixture.unimodal import Unimodal
+from hglm.ebayes.normal.forest import forest_table, prediction_interval
 from hglm.ebayes.normal.james_stein import JamesStein
 from hglm.ebayes.normal.model import Normal
 from hglm.ebayes.normal.point_normal import PointNormal
@@ -41,5 +42,7 @@ __all__ = [
     "Unimodal",
     "compare",
     "ebayes",
+    "forest_table",
+    "prediction_interval",
     "robbins",
 ]
