@@ -269,6 +269,13 @@ def test_odd_names_and_transforms(frame):
     np.testing.assert_allclose(design.mean.X[:, 1], frame["x"] ** 2)
 
 
+def test_columns_and_functions_of_one_name_live_together(frame):
+    frame["log"] = frame["w"]
+    frame["C"] = frame["x"]
+    design = build("y ~ log(w) + C(m) + C(m, Sum):x + {w.astype(float).clip(1, 1.5)}", frame)
+    np.testing.assert_allclose(design.mean.X[:, 1], np.log(frame["w"]))
+
+
 def test_R_writes_powers_as_python_reads_exclusive_or(frame):
     """`I(n^2)` of integers is a square, not the exclusive or of Python."""
     np.testing.assert_array_equal(build("y ~ I(n^2)", frame).mean.X[:, 1], frame["n"] ** 2)

@@ -48,6 +48,8 @@ MISTAKES = {
     "wrong case": ("y ~ Days", {}, ColumnNotFoundError, "`Days`", "Did you mean `days`?"),
     "unknown column in a call": ("y ~ log(dyas)", {}, ColumnNotFoundError, "`dyas`", "`days`"),
     "unknown group": ("y ~ (1 | h)", {}, ColumnNotFoundError, "`h`", "There are"),
+    "unknown column, a Python name": ("y ~ (1 | id)", {}, ColumnNotFoundError, "`id`", "There are"),
+    "unknown column, a function": ("y ~ scale", {}, ColumnNotFoundError, "`scale`", "There are"),
     "unknown response": ("z ~ days", {}, ColumnNotFoundError, "`z`", "There are"),
     "dotted name in a call": ("y ~ log(a.b)", {}, ColumnNotFoundError, "`a`", "backticks"),
     "unknown function": ("y ~ spline(days)", {}, FormulaError, "`spline`", "np.name"),

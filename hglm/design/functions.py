@@ -28,7 +28,6 @@ FUNCTIONS = MappingProxyType(
     {
         **TRANSFORMS,
         "abs": np.abs,
-        "as.numeric": np.asarray,
         "c": _combine,
         "ceiling": np.ceil,
         "cos": np.cos,
@@ -44,6 +43,7 @@ FUNCTIONS = MappingProxyType(
 )
 """What an expression may call besides Python's builtins and ``np``."""
 
+_TYPES = frozenset(("bool", "float", "int", "str"))  # as in x.astype(float)
 _ELSEWHERE = {
     "Error": "write strata as random effects, `(1 | g)`",
     "ifelse": "write `np.where(condition, a, b)`",
@@ -68,13 +68,14 @@ def columns_of(expression: str, available: Collection[str], title: str = "data")
     if expression in available:
         return frozenset((expression,))
     called, named = _names(expression)
-    for name in sorted(called - set(available)):
+    for name in sorted(called):
         if name not in FUNCTIONS and not hasattr(builtins, name):
             raise _no_function(name)
-    for name in sorted(named - set(available)):
-        if name not in FUNCTIONS and not hasattr(builtins, name):
+    for name in sorted(named):
+        known_argument = name != expression and (name in FUNCTIONS or name in _TYPES)
+        if name not in available and not known_argument:
             raise no_column(name, available, title)
-    return frozenset((called | named) & set(available))
+    return named & frozenset(available)
 
 
 def no_column(name: str, available: Iterable[str], title: str) -> ColumnNotFoundError:
