@@ -35,6 +35,8 @@ Column: TypeAlias = "pd.Series[Any]"
 
 SPREAD = 1e4
 """Ratio of scales within a column above which rows are formatted one by one."""
+WHOLE = 1e-6
+"""Distance from a whole number that is rounding error in degrees of freedom."""
 FINEST, COARSEST = -7, 6
 """Powers of ten of the last digit between which numbers are written out."""
 
@@ -103,7 +105,8 @@ class DegreesOfFreedom:
         """Write whole, or all to one decimal."""
         numbers = _floats(values)
         finite = numbers[np.isfinite(numbers)]
-        last = 0 if np.all(finite == np.round(finite)) else -1
+        whole = np.allclose(finite, np.round(finite), rtol=0.0, atol=WHOLE)
+        last = 0 if whole else -1
         return [_written(x, last) for x in numbers]
 
 

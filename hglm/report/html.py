@@ -1,4 +1,7 @@
-"""Documents as HTML: plain tags, aligned cells and no style sheet."""
+"""Documents as HTML: plain tags with the little style that a bare page needs.
+
+A notebook's own style sheet adds the rest.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,9 @@ from hglm.report.grid import lay_out
 
 __all__ = ["to_html"]
 
+TABLE = "border-collapse: collapse; margin: 0.5em 0"
+CAPTION = "text-align: left; white-space: nowrap"
+CELLS = {"th": "border-bottom: 1px solid; padding: 0.1em 0.6em", "td": "padding: 0.1em 0.6em"}
 ALIGN = {True: "right", False: "left"}
 
 
@@ -36,8 +42,8 @@ def _value(fact: Fact) -> str:
 def _table(table: Table) -> str:
     grid = lay_out(table)
     lines = [
-        "<table>",
-        f"<caption>{escape(table.caption)}</caption>" if table.caption else "",
+        f'<table style="{TABLE}">',
+        f'<caption style="{CAPTION}">{escape(table.caption)}</caption>' if table.caption else "",
         f"<thead>{_row(grid.header, grid.numeric, 'th')}</thead>",
         "<tbody>",
         *(_row(row, grid.numeric, "td") for row in grid.rows),
@@ -50,7 +56,7 @@ def _table(table: Table) -> str:
 
 def _row(cells: Iterable[str], numeric: Iterable[bool], tag: str) -> str:
     inner = "".join(
-        f'<{tag} style="text-align: {ALIGN[right]}">{escape(cell)}</{tag}>'
+        f'<{tag} style="text-align: {ALIGN[right]}; {CELLS[tag]}">{escape(cell)}</{tag}>'
         for cell, right in zip(cells, numeric, strict=True)
     )
     return f"<tr>{inner}</tr>"

@@ -58,7 +58,7 @@ def _table(table: Table) -> str:
     ]
     if not table.caption:
         return "\n".join([r"\begin{center}", *tabular, r"\end{center}"])
-    caption = rf"\caption{{{_escaped(table.caption)}}}"
+    caption = rf"\caption{{{_escaped(table.caption)}}}\smallskip"
     return "\n".join([r"\begin{table}[htbp]", r"\centering", caption, *tabular, r"\end{table}"])
 
 
