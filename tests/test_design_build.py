@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from formulaic.transforms.contrasts import TreatmentContrasts
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hglm.datasets import load_dataset
@@ -290,6 +290,7 @@ def test_no_fixed_effects_and_no_random_effects(frame):
 # --- invariance -------------------------------------------------------------
 
 
+@settings(max_examples=20)
 @given(seed=st.integers(0, 10**6))
 def test_permuted_rows_give_permuted_arrays(seed):
     data = load_dataset("machines")

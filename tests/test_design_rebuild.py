@@ -7,7 +7,7 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hglm.datasets import load_dataset
@@ -52,6 +52,7 @@ def test_rebuilding_on_the_training_data_gives_the_design(fitted):
     assert_rows_equal(rebuild(spec, data), design, slice(None))
 
 
+@settings(max_examples=25)
 @given(rows=st.lists(st.integers(0, 53), min_size=1, max_size=8))
 def test_pitfall_11_any_rows_give_their_rows_of_the_design(rows):
     """Fewer levels and categories, one row, other order: poly, scale, bs and codes stay."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from hglm.covariance.lookup import STRUCTURES as COVARIANCES
 from hglm.errors import FormulaError
 from hglm.formula.grouping import groupings
 from hglm.formula.hints import did_you_mean
@@ -13,7 +14,7 @@ from hglm.formula.terms import expand, join
 
 __all__ = ["STRUCTURES", "bar_term", "bars", "structure_call"]
 
-STRUCTURES = ("us", "diag", "cs")
+STRUCTURES = tuple(COVARIANCES)
 """Names of the covariance structures that a formula may use."""
 
 
