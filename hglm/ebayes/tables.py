@@ -68,7 +68,11 @@ def tidy_table(coefficients: Coefficients, level: float) -> pd.DataFrame:
 
 
 def hyperparameter_table(derived: Sequence[Hyperparameter], level: float) -> pd.DataFrame:
-    """Intervals made on the scale where the estimate is nearest to normal."""
+    """Make intervals on the scale where each estimate is nearest to normal.
+
+    They are missing where a positive parameter is within a standard error of
+    zero: the delta method says nothing there.
+    """
     z = _critical(np.inf, level)
     rows = []
     for item in derived:
@@ -206,7 +210,7 @@ def _stack(
 
 def _interval(item: Hyperparameter, z: float) -> tuple[float, float]:
     x, se = item.estimate, item.std_error
-    if not np.isfinite(se):
+    if not np.isfinite(se) or (item.scale != "identity" and se > x):
         return np.nan, np.nan
     if item.scale == "log":
         return x * np.exp(-z * se / x), x * np.exp(z * se / x)

@@ -51,7 +51,8 @@ class NormalMixturePosterior:
         reach = np.abs(special.ndtri(min(p, 1 - p) * 1e-3)) + 1.0
         low = (self.means - reach * self.sds).min(axis=1)
         high = (self.means + reach * self.sds).max(axis=1)
-        return bisect_quantile(self.cdf, p, low - 1e-9 * np.abs(low) - 1e-300, high)
+        atoms = np.unique(self.means[self.sds == 0])
+        return bisect_quantile(self.cdf, p, low - 1e-9 * np.abs(low) - 1e-300, high, atoms)
 
     def draw(self, rng: np.random.Generator, n: int) -> Matrix:
         which = choose_components(rng, self.weights, n)

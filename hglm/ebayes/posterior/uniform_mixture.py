@@ -59,7 +59,8 @@ class UniformMixturePosterior:
     def quantile(self, p: float) -> Vector:
         low = np.full(self.y.size, self.low.min())
         high = np.full(self.y.size, self.high.max())
-        return bisect_quantile(self.cdf, p, low - 1e-9 * np.abs(low) - 1e-300, high)
+        atoms = self.low[self.low == self.high]
+        return bisect_quantile(self.cdf, p, low - 1e-9 * np.abs(low) - 1e-300, high, atoms)
 
     def draw(self, rng: np.random.Generator, n: int) -> Matrix:
         which = choose_components(rng, self.weights, n)
