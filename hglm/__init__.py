@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hglm.datasets import describe_dataset, list_datasets, load_dataset
-from hglm.fit.methods import ML, REML, Laplace
+from hglm.fit.methods import ML, REML, Laplace, Quadrature
 from hglm.model import Model, fit, glmer, lmer
 from hglm.result import Fit
 
@@ -13,6 +13,7 @@ __all__ = [
     "Fit",
     "Laplace",
     "Model",
+    "Quadrature",
     "describe_dataset",
     "fit",
     "glmer",

@@ -11,7 +11,7 @@ from hglm.families import Family, resolve_family
 from hglm.families.zero import ZeroInflated
 from hglm.fit.estimate import estimate_linear
 from hglm.fit.estimate_generalised import estimate_generalised
-from hglm.fit.methods import ML, REML, Method, resolve_method
+from hglm.fit.methods import ML, REML, Laplace, Method, resolve_method
 from hglm.fit.record import Estimates
 from hglm.formula import PredictorFormula, parse_formula, parse_predictor
 from hglm.result import Fit
@@ -136,7 +136,9 @@ class Model:
                 "REML is for linear models (Gaussian, identity link, one residual variance); "
                 'leave `method` out or use method="laplace".'
             )
-        return estimate_generalised(self.design, self.family, start)
+        if isinstance(method, ML) or method is None:  # the likelihood must be approximated
+            method = Laplace()
+        return estimate_generalised(self.design, self.family, method, start)
 
 
 def _further_predictors(

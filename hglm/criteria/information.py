@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from hglm.criteria.generalised_problem import GeneralisedProblem
-from hglm.criteria.laplace import LaplaceEvaluation
+from hglm.criteria.laplace import MarginalEvaluation
 from hglm.criteria.mode import counted
 from hglm.families.jets import Wanted
 from hglm.numerics.batched import symmetrise
@@ -22,7 +22,7 @@ __all__ = ["working_information"]
 
 
 def working_information(
-    problem: GeneralisedProblem, psi: Vector, at: LaplaceEvaluation
+    problem: GeneralisedProblem, psi: Vector, at: MarginalEvaluation
 ) -> Matrix:
     """Positive definite approximation of the Hessian of the deviance at ψ.
 
@@ -43,7 +43,7 @@ def working_information(
 
 
 def _fixed_information(
-    problem: GeneralisedProblem, psi: Vector, at: LaplaceEvaluation
+    problem: GeneralisedProblem, psi: Vector, at: MarginalEvaluation
 ) -> Matrix:
     """Curvature in γ. (n_fixed, n_fixed)"""
     mode = at.mode
@@ -82,7 +82,7 @@ def _fixed_information(
     return symmetrise(out)
 
 
-def _theta_information(problem: GeneralisedProblem, psi: Vector, at: LaplaceEvaluation) -> Matrix:
+def _theta_information(problem: GeneralisedProblem, psi: Vector, at: MarginalEvaluation) -> Matrix:
     theta = problem.theta(psi)
     T = problem.layout.factors(theta)
     derivatives = problem.layout.derivatives(theta)

@@ -26,17 +26,18 @@ import numpy as np
 from hglm.criteria.generalised_problem import GeneralisedProblem
 from hglm.errors import FitError
 from hglm.families.jets import Jet, Wanted
-from hglm.numerics.batched import outer_sum
 from hglm.numerics.factor import Factor, factorise
 from hglm.numerics.gramian import batched_apply
 from hglm.typing import Matrix, Vector
 
-__all__ = ["Mode", "counted", "find_mode", "level_products", "weights"]
+__all__ = ["Mode", "counted", "find_mode", "weights"]
 
 MAX_STEP = 6.0
 """Largest change of a linear predictor in one step: exp(6) is a factor of 400."""
 MAX_ITERATIONS = 100
 MAX_HALVINGS = 30
+ROUNDING = 1e-12
+"""Decrements below it may be all rounding error: then they stop falling."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,7 @@ def find_mode(
         return find_mode(problem, T, fixed, None, tolerance)
     if not np.isfinite(h):
         return None
+    previous = np.inf
     for iteration in range(1, MAX_ITERATIONS + 1):
         observed = _factor(problem, T, jet, absolute=False)
         factor = observed or _factor(problem, T, jet, absolute=True)
@@ -110,7 +112,9 @@ def find_mode(
             batched_apply(t.T[:, :, None], s) - x for t, s, x in zip(T, scores, u, strict=True)
         ]
         decrement = sum(float(np.sum(g * d)) for g, d in zip(gradient, d_u, strict=True))
-        if observed is not None and decrement < tolerance:
+        stalled = decrement < ROUNDING and decrement > 0.1 * previous
+        previous = decrement
+        if observed is not None and (decrement < tolerance or stalled):
             if order < 3:
                 jet, h = _penalised(problem, fixed, u, b, 3)
             return Mode(u, b, d_u, d_b, decrement, h, factor, jet, scores, iteration)
@@ -213,7 +217,3 @@ def _step_size(problem: GeneralisedProblem, d_b: Sequence[Matrix]) -> float:
     largest = max(float(np.abs(x).max()) for x in effects.values())
     return min(1.0, MAX_STEP / largest)
 
-
-def level_products(left: Sequence[Matrix], right: Sequence[Matrix]) -> list[Matrix]:
-    """Σ over levels of left right', per group (k, k)."""
-    return [outer_sum(x[0], y[0]) for x, y in zip(left, right, strict=True)]

@@ -176,13 +176,13 @@ def _sigma_gradient(
 def _divide(MT: Matrix, T: Matrix) -> Matrix:
     """M symmetric from the lower triangle of MT, column by column from the last. (k, k)
 
-    Columns b with T_bb = 0 cannot be had and are left zero.
+    MT is accurate relative to each T_bb, however small. Where T_bb is zero its
+    column of M cannot be had and is left zero.
     """
     k = T.shape[0]
     M = np.zeros((k, k))
-    smallest = 1e-8 * float(np.abs(T).max())
     for b in range(k - 1, -1, -1):
-        if abs(T[b, b]) <= smallest:
+        if T[b, b] == 0.0:
             continue
         for a in range(k - 1, b - 1, -1):  # the diagonal last: it needs the rest of its column
             known = float(M[a, b + 1 :] @ T[b + 1 :, b])

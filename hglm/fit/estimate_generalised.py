@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
 from hglm.criteria.generalised_problem import GeneralisedProblem, generalised_problem
 from hglm.criteria.grouped_terms import group_terms
+from hglm.criteria.quadrature import check_quadrature, evaluate_quadrature
 from hglm.design.arrays import Design, PredictorDesign
 from hglm.families import Family, Response, Sizes, bind
 from hglm.fit.estimate import is_small
-from hglm.fit.generalised import GeneralisedOptimum, fit_laplace
+from hglm.fit.generalised import Criterion, GeneralisedOptimum, fit_generalised
 from hglm.fit.generalised_start import generalised_start
+from hglm.fit.methods import Laplace, Quadrature
 from hglm.fit.record import Coefficients, Estimates, GeneralisedState, TermEstimate
 from hglm.numerics.threads import single_thread
 from hglm.typing import Matrix, Vector
 
 __all__ = ["estimate_generalised"]
 
+STABLE = 1e-4
+"""`Quadrature("auto")` stops when the deviance changes by less."""
+MAX_NODES = 129
+
 
 def estimate_generalised(
-    design: Design, family: Family, start: Vector | None = None
+    design: Design, family: Family, method: Laplace | Quadrature, start: Vector | None = None
 ) -> Estimates:
-    """Fit a generalised linear mixed model by the Laplace approximation.
+    """Fit a generalised linear mixed model.
 
     Parameters
     ----------
@@ -32,6 +39,8 @@ def estimate_generalised(
         Arrays of the model; `design.others` holds the predictors beside the mean.
     family
         Distribution and links.
+    method
+        How the marginal likelihood is approximated.
     start : (m,) or None
         θ to start from, in the user's coordinates.
     """
@@ -51,8 +60,32 @@ def estimate_generalised(
         first = generalised_start(problem, response)
         if start is not None:
             first[problem.n_fixed :] = grouped.standardised(start)
-        optimum = fit_laplace(problem, first)
-        return _estimates(design, predictors, problem, optimum)
+        optimum, nodes = _optimum(problem, first, method)
+        return _estimates(design, predictors, problem, optimum, nodes)
+
+
+def _optimum(
+    problem: GeneralisedProblem, start: Vector, method: Laplace | Quadrature
+) -> tuple[GeneralisedOptimum, int]:
+    """The optimum, and the number of nodes that it took."""
+    if isinstance(method, Laplace):
+        return fit_generalised(problem, start), 1
+    check_quadrature(problem)
+    if method.nodes != "auto":
+        return fit_generalised(problem, start, _quadrature(method.nodes)), method.nodes
+    nodes, optimum = 5, fit_generalised(problem, start, _quadrature(5))
+    while nodes < MAX_NODES:
+        nodes = 2 * nodes - 1
+        finer = fit_generalised(problem, optimum.psi, _quadrature(nodes))
+        change = abs(finer.evaluation.value - optimum.evaluation.value)
+        optimum = finer
+        if change < STABLE:
+            break
+    return optimum, nodes
+
+
+def _quadrature(nodes: int) -> Criterion:
+    return partial(evaluate_quadrature, nodes=nodes)
 
 
 def _predictors(design: Design, family: Family) -> dict[str, PredictorDesign | None]:
@@ -70,6 +103,7 @@ def _estimates(
     predictors: Mapping[str, PredictorDesign | None],
     problem: GeneralisedProblem,
     optimum: GeneralisedOptimum,
+    nodes: int,
 ) -> Estimates:
     psi, mode = optimum.psi, optimum.evaluation.mode
     assert mode is not None
@@ -93,7 +127,8 @@ def _estimates(
     slots = problem.layout.slots
     theta = [s.structure.from_factor(t.factor) for s, t in zip(slots, terms, strict=True)]
     return Estimates(
-        method="laplace",
+        method="laplace" if nodes == 1 else "quadrature",
+        nodes=nodes,
         beta=mean.beta,
         vcov=mean.vcov,
         sigma=_sigma(problem, psi),

@@ -1,6 +1,6 @@
 """Find the optimum of a generalised linear mixed model, and prove it.
 
-The Laplace deviance is minimised over ψ = (γ, θ) jointly, by quasi-Newton steps
+The approximate deviance is minimised over ψ = (γ, θ) jointly, by quasi-Newton steps
 in a trust region from exact gradients. The first Hessian, and that of the next
 two steps, is an information matrix: for γ the curvature of the penalised log
 density with the random effects profiled out, for θ the expected information of
@@ -11,20 +11,22 @@ afresh from u = 0, so that nothing depends on the path.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
 from hglm.criteria.generalised_problem import GeneralisedProblem
 from hglm.criteria.information import working_information
-from hglm.criteria.laplace import LaplaceEvaluation, evaluate_laplace
+from hglm.criteria.laplace import MarginalEvaluation, evaluate_laplace
 from hglm.covariance import lower_factor
 from hglm.fit.certificate import Certificate
 from hglm.numerics.quasi_newton import QuasiNewtonResult, minimise_sr1
 from hglm.numerics.trust_region import TrustRegion, curvature_scale
 from hglm.typing import Matrix, Vector
 
-__all__ = ["GeneralisedOptimum", "fit_laplace"]
+__all__ = ["Criterion", "GeneralisedOptimum", "fit_generalised"]
 
 SNAP = 2e-2
 """Directions of T below it are tried at zero."""
@@ -32,7 +34,7 @@ PROBE = 0.1
 """Standard deviation at which a null direction is tested."""
 LOOSE, TIGHT = 1e-6, 1e-11
 """Tolerances of the mode's decrement while searching, and at the end."""
-Result = QuasiNewtonResult[LaplaceEvaluation]
+Result = QuasiNewtonResult[MarginalEvaluation]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +43,32 @@ class GeneralisedOptimum:
 
     psi: Vector
     """(n_fixed + m,)"""
-    evaluation: LaplaceEvaluation
+    evaluation: MarginalEvaluation
     hessian: Matrix
     """(n_fixed + m,) squared: of the deviance, by differences of its exact gradient."""
     certificate: Certificate
     path: tuple[tuple[Vector, float], ...]
 
 
-def fit_laplace(
-    problem: GeneralisedProblem, start: Vector, settings: TrustRegion | None = None
+class Criterion(Protocol):
+    """An approximate deviance with its gradient: `evaluate_laplace` and the like."""
+
+    def __call__(
+        self,
+        problem: GeneralisedProblem,
+        psi: Vector,
+        start: Sequence[Matrix] | None,
+        tolerance: float,
+    ) -> MarginalEvaluation: ...
+
+
+def fit_generalised(
+    problem: GeneralisedProblem,
+    start: Vector,
+    criterion: Criterion = evaluate_laplace,
+    settings: TrustRegion | None = None,
 ) -> GeneralisedOptimum:
-    """Minimise the Laplace deviance.
+    """Minimise an approximate deviance.
 
     Parameters
     ----------
@@ -59,32 +76,37 @@ def fit_laplace(
         The model.
     start : (n_fixed + m,)
         ψ to start from.
+    criterion
+        How the marginal likelihood is approximated.
     settings
         Of the trust region.
     """
     settings = TrustRegion() if settings is None else settings
 
-    def objective(psi: Vector, warm: LaplaceEvaluation | None) -> LaplaceEvaluation:
-        u = None if warm is None or warm.mode is None else warm.mode.u
-        return evaluate_laplace(problem, psi, u, LOOSE)
+    def objective(psi: Vector, warm: MarginalEvaluation | None) -> MarginalEvaluation:
+        return criterion(problem, psi, _mode_of(warm), LOOSE)
 
-    def metric(psi: Vector, point: LaplaceEvaluation) -> Matrix:
+    def metric(psi: Vector, point: MarginalEvaluation) -> Matrix:
         return working_information(problem, psi, point)
 
     best = minimise_sr1(objective, start, metric, settings)
     path = list(best.path)
     outward: Vector | None = None
     for _ in range(3):
-        outward = _outward(problem, best, path)
+        outward = _outward(problem, criterion, best, path)
         if outward is None:
             break
         better = minimise_sr1(objective, outward, metric, settings)
         path += better.path
         best = better if better.point.value < best.point.value else best
-    psi, evaluation = _finish(problem, best)
-    hessian = _hessian(problem, psi, evaluation)
+    psi, evaluation = _finish(problem, criterion, best)
+    hessian = _hessian(problem, criterion, psi, evaluation)
     certificate = _certify(problem, best, psi, evaluation, hessian, outward is None, len(path))
     return GeneralisedOptimum(psi, evaluation, hessian, certificate, tuple(path))
+
+
+def _mode_of(at: MarginalEvaluation | None) -> Sequence[Matrix] | None:
+    return None if at is None or at.mode is None else at.mode.u
 
 
 def null_spaces(
@@ -100,7 +122,10 @@ def null_spaces(
 
 
 def _outward(
-    problem: GeneralisedProblem, best: Result, path: list[tuple[Vector, float]]
+    problem: GeneralisedProblem,
+    criterion: Criterion,
+    best: Result,
+    path: list[tuple[Vector, float]],
 ) -> Vector | None:
     """Point of lower deviance off the boundary, if there is one nearby."""
     theta = problem.theta(best.x)
@@ -109,27 +134,27 @@ def _outward(
         opened = list(factors)
         opened[i] = np.hstack([factors[i], PROBE * N])
         probe = np.concatenate([best.x[: problem.n_fixed], problem.layout.from_factors(opened)])
-        u = None if best.point.mode is None else best.point.mode.u
-        point = evaluate_laplace(problem, probe, u, LOOSE)
+        point = criterion(problem, probe, _mode_of(best.point), LOOSE)
         path.append((probe, point.value))
         if point.value < best.point.value - 1e-7:
             return probe
     return None
 
 
-def _finish(problem: GeneralisedProblem, best: Result) -> tuple[Vector, LaplaceEvaluation]:
+def _finish(
+    problem: GeneralisedProblem, criterion: Criterion, best: Result
+) -> tuple[Vector, MarginalEvaluation]:
     """Canonical θ, tiny variances at zero, and the mode from scratch."""
     fixed, theta = best.x[: problem.n_fixed], problem.layout.canonical(problem.theta(best.x))
     psi = np.concatenate([fixed, theta])
-    final = evaluate_laplace(problem, psi, None, TIGHT)
+    final = criterion(problem, psi, None, TIGHT)
     if not np.isfinite(final.value):
-        u = None if best.point.mode is None else best.point.mode.u
-        final = evaluate_laplace(problem, best.x, u, TIGHT)
         psi = best.x
+        final = criterion(problem, psi, _mode_of(best.point), TIGHT)
     if null_spaces(problem, theta, SNAP):
         snapped = problem.layout.from_factors([_snap(T) for T in problem.layout.term_factors(theta)])
         at_zero = np.concatenate([fixed, snapped])
-        other = evaluate_laplace(problem, at_zero, None, TIGHT)
+        other = criterion(problem, at_zero, None, TIGHT)
         if other.value <= final.value + 1e-6:
             return at_zero, other
     return psi, final
@@ -140,16 +165,18 @@ def _snap(T: Matrix) -> Matrix:
     return T if d[-1] >= SNAP else lower_factor(u * np.where(d < SNAP, 0.0, d))
 
 
-def _hessian(problem: GeneralisedProblem, psi: Vector, at: LaplaceEvaluation) -> Matrix:
+def _hessian(
+    problem: GeneralisedProblem, criterion: Criterion, psi: Vector, at: MarginalEvaluation
+) -> Matrix:
     """Differences of the exact gradient, from the mode at ψ. Symmetric"""
     scale = curvature_scale(working_information(problem, psi, at))
-    u = None if at.mode is None else at.mode.u
+    u = _mode_of(at)
     rows = []
     for i, width in enumerate(3e-3 / scale):
         step = np.zeros(len(psi))
         step[i] = width
-        high = evaluate_laplace(problem, psi + step, u, TIGHT).gradient
-        low = evaluate_laplace(problem, psi - step, u, TIGHT).gradient
+        high = criterion(problem, psi + step, u, TIGHT).gradient
+        low = criterion(problem, psi - step, u, TIGHT).gradient
         rows.append((high - low) / (2.0 * width))
     H = np.array(rows).reshape(len(psi), len(psi))
     out: Matrix = 0.5 * (H + H.T)
@@ -160,7 +187,7 @@ def _certify(
     problem: GeneralisedProblem,
     best: Result,
     psi: Vector,
-    final: LaplaceEvaluation,
+    final: MarginalEvaluation,
     hessian: Matrix,
     boundary_optimal: bool,
     evaluations: int,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from hglm.errors import OptionError
 
-__all__ = ["ML", "REML", "Laplace", "Method", "resolve_method"]
+__all__ = ["ML", "REML", "Laplace", "Method", "Quadrature", "resolve_method"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +32,39 @@ class Laplace:
     name: str = "laplace"
 
 
-Method: TypeAlias = REML | ML | Laplace
+@dataclass(frozen=True, slots=True)
+class Quadrature:
+    """Adaptive Gauss-Hermite quadrature, for one grouping factor.
 
-_METHODS: dict[str, Method] = {"reml": REML(), "ml": ML(), "laplace": Laplace()}
+    Parameters
+    ----------
+    nodes
+        Nodes in each dimension, or ``"auto"`` to add nodes until the log
+        likelihood is stable.
+    """
+
+    nodes: int | Literal["auto"] = "auto"
+
+    def __post_init__(self) -> None:
+        if self.nodes != "auto" and not (isinstance(self.nodes, int) and self.nodes >= 1):
+            raise OptionError(
+                f'Quadrature(nodes={self.nodes!r}): give a whole number of nodes or "auto".'
+            )
+
+    @property
+    def name(self) -> str:
+        """Name of the method."""
+        return "quadrature"
+
+
+Method: TypeAlias = REML | ML | Laplace | Quadrature
+
+_METHODS: dict[str, Method] = {
+    "reml": REML(),
+    "ml": ML(),
+    "laplace": Laplace(),
+    "quadrature": Quadrature(),
+}
 
 
 def resolve_method(method: str | Method | None) -> Method | None:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from hglm.criteria.generalised_problem import GeneralisedProblem
-from hglm.criteria.laplace import LaplaceEvaluation
+from hglm.criteria.laplace import MarginalEvaluation
 from hglm.criteria.linear_problem import LinearProblem
 from hglm.fit.certificate import Certificate
 from hglm.typing import Matrix, Vector
@@ -63,7 +63,7 @@ class GeneralisedState:
     problem: GeneralisedProblem
     psi: Vector
     """(n_fixed + m,) in the problem's standardised coordinates."""
-    evaluation: LaplaceEvaluation
+    evaluation: MarginalEvaluation
     """At ψ, with the mode of the random effects and the factor there."""
     hessian: Matrix
     """Of the deviance in ψ, squared."""
@@ -110,6 +110,8 @@ class Estimates:
     state: LinearState | GeneralisedState
     path: tuple[tuple[Vector, float], ...] = ()
     """Every θ tried, with the criterion there."""
+    nodes: int = 1
+    """Quadrature nodes per dimension; one for the Laplace approximation."""
     others: Mapping[str, Coefficients] = field(default_factory=dict)
     """Further predictors by name: ``"dispersion"``, ``"zero_inflation"``, ..."""
 

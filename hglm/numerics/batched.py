@@ -15,7 +15,15 @@ import numpy as np
 
 from hglm.typing import Matrix, Vector
 
-__all__ = ["congruence", "inverse_logdet", "matmul", "outer_sum", "symmetrise"]
+__all__ = [
+    "cholesky",
+    "congruence",
+    "inverse_logdet",
+    "lower_inverse",
+    "matmul",
+    "outer_sum",
+    "symmetrise",
+]
 
 SOA_LIMIT = 8
 """Largest order for which struct-of-arrays formulas beat stacked LAPACK."""
@@ -158,4 +166,35 @@ def _inverse_ldl(a: Matrix) -> tuple[Matrix, Vector]:
 def _diagonal_scale(stacked: Matrix) -> Matrix:
     """Column scaling that keeps the determinant of order one. (q, 1, k)"""
     out: Matrix = np.diagonal(stacked, axis1=1, axis2=2)[:, None, :]
+    return out
+
+
+def cholesky(a: Matrix) -> Matrix:
+    """Lower Cholesky factors of symmetric positive definite matrices.
+
+    Parameters
+    ----------
+    a : (k, k, q)
+
+    Returns
+    -------
+    (k, k, q)
+    """
+    k = a.shape[0]
+    L = np.zeros_like(a)
+    for j in range(k):
+        column = a[j:, j] - np.einsum("imq,mq->iq", L[j:, :j], L[j, :j])
+        L[j, j] = np.sqrt(column[0])
+        L[j + 1 :, j] = column[1:] / L[j, j]
+    return L
+
+
+def lower_inverse(L: Matrix) -> Matrix:
+    """Inverses of lower triangular matrices. (k, k, q)"""
+    k = L.shape[0]
+    out = np.zeros_like(L)
+    for j in range(k):
+        out[j, j] = 1.0 / L[j, j]
+        for i in range(j + 1, k):
+            out[i, j] = -np.einsum("mq,mq->q", L[i, j:i], out[j:i, j]) / L[i, i]
     return out

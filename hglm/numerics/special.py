@@ -13,6 +13,8 @@ Small, C. G. (2010). Expansions and Asymptotics for Statistics, ch. 3 (Mills' ra
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from scipy import special
 
@@ -40,7 +42,6 @@ __all__ = [
 LARGEST_EXPONENT = 230.0
 """Arguments of exp are capped here: exp(230) = 1e100."""
 
-_INFINITE = 100.0
 _LOG_2 = float(np.log(2.0))
 _SQRT_2 = float(np.sqrt(2.0))
 _SQRT_2_OVER_PI = float(np.sqrt(2.0 / np.pi))
@@ -57,10 +58,13 @@ def expm1(x: Vector, order: int) -> tuple[Vector, ...]:
     return (value, *(value + 1.0,) * order)
 
 
-def capped(x: Vector, order: int) -> tuple[Vector, ...]:
-    """min(x, 100): a limit beyond which exp(x) counts as infinite."""
-    slope = np.where(x < _INFINITE, 1.0, 0.0)
-    return (np.minimum(x, _INFINITE), slope, *(np.zeros_like(slope),) * 2)[: order + 1]
+def capped(limit: float) -> Callable[[Vector, int], tuple[Vector | float, ...]]:
+    """Return the function min(x, limit): beyond it x counts as infinite."""
+
+    def cap(x: Vector, order: int) -> tuple[Vector | float, ...]:
+        return (np.minimum(x, limit), np.where(x < limit, 1.0, 0.0), 0.0, 0.0)[: order + 1]
+
+    return cap
 
 
 def log(x: Vector, order: int) -> tuple[Vector, ...]:
@@ -242,8 +246,8 @@ _BERNOULLI[1::2] = special.bernoulli(14)[2::2] / special.factorial(np.arange(2, 
 
 def _log_mean_decay(v: Vector) -> Vector:
     """log{(1 - exp(-v)) / v}, 0 at v = 0."""
-    tiny = v < 1e-8
-    return np.where(tiny, -0.5 * v, np.log(-np.expm1(-v) / np.where(tiny, 1.0, v)))
+    safe = np.maximum(v, 1e-8)
+    return np.where(v < 1e-8, -0.5 * v, np.log(-np.expm1(-safe) / safe))
 
 
 def log_cauchit(x: Vector, order: int) -> tuple[Vector, ...]:
