@@ -35,8 +35,8 @@ Column: TypeAlias = "pd.Series[Any]"
 
 SPREAD = 1e4
 """Ratio of scales within a column above which rows are formatted one by one."""
-WHOLE = 1e-6
-"""Distance from a whole number that is rounding error in degrees of freedom."""
+WHOLE = 1e-4
+"""Distance from a whole number that means nothing in degrees of freedom."""
 FINEST, COARSEST = -7, 6
 """Powers of ten of the last digit between which numbers are written out."""
 

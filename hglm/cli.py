@@ -1,0 +1,175 @@
+"""The shell command: `hglm fit FORMULA FILE`, `hglm datasets`.
+
+Exit codes: 0 done, 1 the model or the data cannot be used, 2 wrong usage,
+3 fitted but not converged (the result is printed all the same).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import pandas as pd
+
+from hglm.datasets import describe_dataset, list_datasets, load_dataset
+from hglm.errors import DataError, HglmError, OptionError
+from hglm.model import fit as fit_model
+from hglm.report import frame_records, render, table_report, to_json
+from hglm.report.render import RENDERERS
+from hglm.result import Fit
+
+__all__ = ["main"]
+
+OK, FAILED, NOT_CONVERGED = 0, 1, 3
+
+COLUMN_OPTIONS = {
+    "weights": "precision weights",
+    "frequencies": "number of identical observations in a row",
+    "trials": "binomial trials behind a proportion",
+    "offset": "offset of the linear predictor",
+}
+COMPRESSED = (".gz", ".bz2", ".xz", ".zip", ".zst")
+READERS: Mapping[str, Callable[[Path], pd.DataFrame]] = {
+    ".csv": pd.read_csv,
+    ".tsv": lambda path: pd.read_csv(path, sep="\t"),
+    ".parquet": pd.read_parquet,
+}
+"""Suffix of a file, without that of its compression -> how to read it."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code.
+
+    Parameters
+    ----------
+    arguments
+        Those of the command line by default.
+    """
+    parsed = _parser().parse_args(arguments)
+    run: Callable[[argparse.Namespace], int] = parsed.run
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            code = run(parsed)
+            sys.stdout.flush()
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+    except (HglmError, OSError) as error:
+        print(f"hglm: error: {error}", file=sys.stderr)
+        return FAILED
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="hglm", description="Mixed-effects models.")
+    parser.add_argument("--version", action="version", version=f"hglm {version('hglm')}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _add_fit(commands.add_parser("fit", help="fit a model and print its summary"))
+    datasets = commands.add_parser("datasets", help="list the shipped data sets, or describe one")
+    datasets.add_argument("name", nargs="?", metavar="NAME", help="data set to describe")
+    datasets.set_defaults(run=_datasets)
+    return parser
+
+
+def _add_fit(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    parser.description = "Fit a model and print its summary."
+    add("formula", metavar="FORMULA", help='such as "reaction ~ days + (days | subject)"')
+    add("file", metavar="FILE", help="CSV (.csv, .csv.gz), .tsv or .parquet, or a shipped data set")
+    add("--family", default="gaussian", help="gaussian (default), binomial, poisson, ...")
+    add("--link", help="link of the mean; the family's default if not given")
+    add("--ml", action="store_true", help="maximum likelihood in place of REML")
+    for name, meaning in COLUMN_OPTIONS.items():
+        add(f"--{name}", metavar="COL", help=f"column with {meaning}")
+    add("--anova", action="store_true", help="add F tests of the terms")
+    add("--type", type=int, choices=(1, 2, 3), help="type of the tests (default 3)")
+    add("--ddf", help="satterthwaite (default), kenward-roger or asymptotic")
+    add("--ranef", metavar="FILE", type=Path, help="write the random effects to a CSV file")
+    output = parser.add_mutually_exclusive_group()
+    output.add_argument("--json", action="store_true", help="print one JSON object")
+    output.add_argument("--output", choices=list(RENDERERS), default="text", help="default: text")
+    parser.set_defaults(run=_fit, usage_error=parser.error)
+
+
+def _fit(options: argparse.Namespace) -> int:
+    tests = {name: getattr(options, name) for name in ("type", "ddf")}
+    tests = {name: value for name, value in tests.items() if value is not None}
+    if tests and not options.anova:
+        options.usage_error(f"--{next(iter(tests))} says how to do --anova; give that too")
+    model = fit_model(
+        options.formula,
+        _read(options.file),
+        options.family,
+        link=options.link,
+        method="ml" if options.ml else None,
+        **{name: getattr(options, name) for name in COLUMN_OPTIONS},
+    )
+    anova = model.anova(**tests) if options.anova else None
+    print(_as_json(model, anova) if options.json else _as_report(model, anova, options.output))
+    if options.ranef is not None:
+        model.ranef().to_csv(options.ranef, index=False)
+    if model.certificate.converged:
+        return OK
+    print(f"hglm: warning: {model.certificate.message}", file=sys.stderr)
+    return NOT_CONVERGED
+
+
+def _as_report(model: Fit, anova: pd.DataFrame | None, output: str) -> str:
+    parts = [render(model.summary(), output)]
+    if anova is not None:
+        parts.append(render(table_report(anova, caption="Analysis of variance"), output))
+    return "\n\n".join(parts)
+
+
+def _as_json(model: Fit, anova: pd.DataFrame | None) -> str:
+    record = json.loads(model.to_json())
+    return to_json(record if anova is None else {**record, "anova": frame_records(anova)})
+
+
+def _datasets(options: argparse.Namespace) -> int:
+    if options.name is None:
+        print(render(list_datasets().drop(columns="source")))
+    else:
+        print(describe_dataset(options.name))
+    return OK
+
+
+def _read(name: str) -> pd.DataFrame:
+    """Read a file, or the shipped data set of that name where there is no such file."""
+    path = Path(name)
+    if not path.is_file():
+        return _shipped(name)
+    plain = path.with_suffix("") if path.suffix in COMPRESSED else path
+    reader = READERS.get(plain.suffix.lower())
+    if reader is None:
+        raise DataError(
+            f"{name} is of no kind that can be read: save it as {', '.join(READERS)} "
+            "(a compressed .csv.gz will do)."
+        )
+    try:
+        return reader(path)
+    except ImportError:
+        raise DataError(f"Reading {name} needs pyarrow: pip install pyarrow.") from None
+    except (ValueError, OSError) as error:
+        cause = " ".join(str(error).split())
+        raise DataError(f"{name} cannot be read as {plain.suffix[1:]}: {cause}") from error
+
+
+def _shipped(name: str) -> pd.DataFrame:
+    if Path(name).suffix or Path(name).name != name:
+        raise DataError(f"There is no file {name!r}; check its path.")
+    try:
+        return load_dataset(name)
+    except OptionError as error:
+        raise DataError(f"{error} Nor is there a file {name!r}.") from None
+
+
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    print(f"hglm: warning: {message}", file=sys.stderr)
