@@ -26,7 +26,7 @@ import numpy as np
 from hglm.covariance import lower_factor
 from hglm.inference.scores import Direction
 from hglm.numerics.factor import Factor, factorise
-from hglm.typing import Matrix
+from hglm.typing import Codes, Matrix
 
 __all__ = ["LevelTraces", "is_cheap", "level_traces"]
 
@@ -117,7 +117,9 @@ def _by_solving(factor: Factor) -> LevelTraces:
     shapes = list(zip(z.orders, z.sizes, strict=True))
     first = [np.zeros((k, k)) for k, _ in shapes]
     second = {
-        (t, s): np.zeros((k, k, h, h)) for t, (k, _) in enumerate(shapes) for s, (h, _) in enumerate(shapes)
+        (t, s): np.zeros((k, k, h, h))
+        for t, (k, _) in enumerate(shapes)
+        for s, (h, _) in enumerate(shapes)
     }
     width = max(1, CHUNK // sum(k * q for k, q in shapes))
     for s, (k_s, q_s) in enumerate(shapes):
@@ -134,7 +136,7 @@ def _by_solving(factor: Factor) -> LevelTraces:
     return LevelTraces(tuple(first), second)
 
 
-def _columns(factor: Factor, s: int, component: int, levels: Matrix) -> list[Matrix]:
+def _columns(factor: Factor, s: int, component: int, levels: Codes) -> list[Matrix]:
     """Columns of M that belong to a component of some levels of s. (c, k, q) a group"""
     z = factor.gramian
     unit: list[Matrix | None] = [None] * len(z.sizes)

@@ -38,8 +38,16 @@ from scipy import linalg
 from hglm.criteria.linear_problem import LinearProblem
 from hglm.criteria.profiled import evaluate
 from hglm.fit.record import Estimates
+from hglm.inference.directions import theta_directions
 from hglm.inference.level_traces import is_cheap, level_traces
-from hglm.inference.scores import Direction, Scores, first_products, scores, second_products
+from hglm.inference.scores import (
+    Direction,
+    Scores,
+    first_products,
+    linear_state,
+    scores,
+    second_products,
+)
 from hglm.numerics.batched import outer_sum, symmetrise
 from hglm.typing import Matrix, Vector
 
@@ -104,19 +112,18 @@ def satterthwaite(estimates: Estimates) -> Satterthwaite:
 
     The criterion is the one that the model was fitted by.
     """
-    state = estimates.state
+    state = linear_state(estimates, "Satterthwaite's method")
     s = scores(state.problem, state.theta, state.reml)
-    T = s.solution.T
-    derivatives = state.problem.layout.derivatives(state.theta)
-    directions = [(t, d @ T[t].T + T[t] @ d.T) for t, d in derivatives]
+    directions = theta_directions(state.problem.layout, state.theta)
     first = first_products(s, directions)
     B, sigma = s.whitened_to_beta, float(np.sqrt(s.solution.sigma2))
     vcov = sigma**2 * B @ B.T
     slopes = sigma**2 * B @ first[:, : s.p, : s.p] @ B.T  # ∂C/∂θ_i = σ²C X'V^-1V_iV^-1X C
+    hessian = _hessian(s, state.theta, state.reml, directions, first)
     return Satterthwaite(
         vcov=vcov,
         jacobian=np.concatenate([slopes, 2.0 / sigma * vcov[None]]),
-        parameter_vcov=2.0 * _pseudo_inverse(_hessian(s, state.theta, state.reml, directions, first)),
+        parameter_vcov=2.0 * _pseudo_inverse(hessian),
     )
 
 

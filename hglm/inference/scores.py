@@ -27,10 +27,18 @@ from scipy import linalg
 
 from hglm.criteria.linear_problem import LinearProblem
 from hglm.criteria.profiled import Solution, solve
-from hglm.numerics.batched import outer_sum
+from hglm.errors import OptionError
+from hglm.fit.record import Estimates, LinearState
 from hglm.typing import Matrix, Vector
 
-__all__ = ["Direction", "Scores", "first_products", "scores", "second_products"]
+__all__ = [
+    "Direction",
+    "Scores",
+    "first_products",
+    "linear_state",
+    "scores",
+    "second_products",
+]
 
 Direction: TypeAlias = tuple[int, Matrix]
 """Group and symmetric change (k, k) of the relative covariance of its levels."""
@@ -51,6 +59,16 @@ class Scores:
     def p(self) -> int:
         """Fixed effects."""
         return self.problem.p
+
+
+def linear_state(estimates: Estimates, purpose: str) -> LinearState:
+    """Return the state of a linear mixed model, for a purpose that needs one."""
+    if not isinstance(estimates.state, LinearState):
+        raise OptionError(
+            f"{purpose} is for linear mixed models (Gaussian, identity link); use "
+            'ddf="asymptotic" for this one.'
+        )
+    return estimates.state
 
 
 def scores(problem: LinearProblem, theta: Vector, reml: bool) -> Scores:
@@ -74,31 +92,33 @@ def scores(problem: LinearProblem, theta: Vector, reml: bool) -> Scores:
 
 def first_products(s: Scores, directions: Sequence[Direction]) -> Matrix:
     """R_h = Σ_j S_j D_h S_j' for every direction. (m, p + 1, p + 1)"""
+    sums = [_level_sums(S, S) for S in s.stack]
     out = np.empty((len(directions), s.p + 1, s.p + 1))
     for h, (t, D) in enumerate(directions):
-        out[h] = _contract(s.stack[t], D, s.stack[t])
+        out[h] = np.einsum("aubv,uv->ab", sums[t], D)
     return out
 
 
 def second_products(s: Scores, directions: Sequence[Direction]) -> Matrix:
-    """N_hi = S D_h M D_i S' for every pair of directions. (m, m, p + 1, p + 1)
+    """N_hi = S (I ⊗ D_h) M (I ⊗ D_i) S' for every pair of directions. (m, m, p + 1, p + 1)
 
     One solve for each direction i and each row of S.
     """
     m = len(directions)
     out = np.empty((m, m, s.p + 1, s.p + 1))
     for i, (t, D) in enumerate(directions):
-        U = [np.tensordot(S, D, (1, 0)).swapaxes(1, 2) if u == t else None for u, S in enumerate(s.stack)]
+        U: list[Matrix | None] = [None] * len(s.stack)
+        U[t] = np.matmul(D, s.stack[t])
         rhs = s.problem.gramian.multiply(U)
         b = s.solution.factor.modes(rhs)
         MU = [r - x for r, x in zip(rhs, s.problem.gramian.multiply(b), strict=True)]
+        sums = [_level_sums(S, y) for S, y in zip(s.stack, MU, strict=True)]
         for h, (u, E) in enumerate(directions):
-            out[h, i] = _contract(s.stack[u], E, MU[u])
+            out[h, i] = np.einsum("aubv,uv->ab", sums[u], E)
     return out
 
 
-def _contract(x: Matrix, D: Matrix, y: Matrix) -> Matrix:
-    """Σ_j x_j D y_j' for x (c, k, q) and y (d, k, q). (c, d)"""
-    moved = np.tensordot(y, D, (1, 1)).swapaxes(1, 2)  # D y_j: (d, k, q)
-    out: Matrix = x.reshape(len(x), -1) @ moved.reshape(len(y), -1).T
-    return out
+def _level_sums(x: Matrix, y: Matrix) -> Matrix:
+    """Σ_j x_auj y_bvj for x (c, k, q) and y (d, k, q). (c, k, d, k)"""
+    (c, k, q), d = x.shape, y.shape[0]
+    return (x.reshape(c * k, q) @ y.reshape(d * k, q).T).reshape(c, k, d, k)
