@@ -29,6 +29,7 @@ from hglm.families import (
 )
 from hglm.typing import Vector
 
+ROWS = 6
 _ETA = np.array([-1.3, -0.6, -0.1, 0.4, 0.9, 1.5])
 _POSITIVE_ETA = np.array([0.35, 0.6, 0.9, 1.3, 1.8, 2.4])
 _NEGATIVE_ETA = np.array([-2.2, -1.5, -1.1, -0.7, -0.4, -0.2])
@@ -63,7 +64,7 @@ def _scale_families() -> Iterator[Case]:
             yield Case(f"{cls.name}-{link}", cls(link), point)
         scalar = (_ETA, np.array(0.3))
         yield Case(f"{cls.name}-weights", cls(), scalar, Sizes(weights=_WEIGHTS))
-        yield Case(f"{cls.name}-phi-sqrt", cls(dispersion_link="sqrt"), (_ETA, _POSITIVE_ETA))
+        yield Case(f"{cls.name}-phi-sqrt", cls(dispersion_link="sqrt"), (_ETA, 0.5 * _POSITIVE_ETA))
     for link in StudentT.links:
         yield Case(f"t-{link}", StudentT(link), (_eta(link, real=True), _E, np.array(1.4)))
     for link in Tweedie.links:
@@ -80,7 +81,7 @@ def _probability_families() -> Iterator[Case]:
         yield Case(f"bernoulli-{link}", Binomial(link), point)
         yield Case(f"binomial-{link}", Binomial(link), point, trials)
     for link in Beta.links:
-        yield Case(f"beta-{link}", Beta(link), (_ETA, 1.0 + _E))
+        yield Case(f"beta-{link}", Beta(link), (0.5 * _ETA, 2.0 + _E))
         yield Case(f"betabinomial-{link}", BetaBinomial(link), (_ETA, 1.0 + _E), trials)
     yield Case("betabinomial-scalar", BetaBinomial(), (_ETA, np.array(0.8)), trials)
 
@@ -109,7 +110,7 @@ def _wrapped() -> Iterator[Case]:
     yield Case("hurdle-poisson", hurdle(Poisson()), (_ETA, _Z))
     yield Case("hurdle-nbinom2", hurdle(NegativeBinomial()), (_ETA, _E, _Z))
     yield Case("hurdle-gamma", hurdle(Gamma()), (_ETA, _E, _Z))
-    yield Case("hurdle-beta", hurdle(Beta()), (_ETA, 1.0 + _E, zero))
+    yield Case("hurdle-beta", hurdle(Beta()), (0.5 * _ETA, 2.0 + _E, zero))
 
 
 def _ordinal() -> Iterator[Case]:

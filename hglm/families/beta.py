@@ -105,7 +105,8 @@ class Beta(Family):
         return LINKS[self.link].link(near), LINKS[self.dispersion_link].link(phi)
 
     def simulate(self, point: Point, rng: np.random.Generator) -> Vector:
-        return rng.beta(*self._shapes(point))
+        drawn = rng.beta(*self._shapes(point))
+        return np.clip(drawn, np.finfo(float).tiny, np.nextafter(1.0, 0.0))
 
     def cdf(self, y: Vector, point: Point) -> Vector:
         return np.asarray(betainc(*self._shapes(point), np.clip(y, 0.0, 1.0)))

@@ -38,6 +38,8 @@ from hglm.typing import Vector
 
 __all__ = ["BetaBinomial"]
 
+_CAPPED = special.capped(100.0)  # exp(100) is as good as infinite
+
 
 @dataclass(frozen=True, slots=True)
 class BetaBinomial(Family):
@@ -111,4 +113,4 @@ class BetaBinomial(Family):
         """Return log μ, log(1 - μ) and log φ."""
         log_mu, log_1mu = log_probabilities(LINKS[self.link], point.predictors[0])
         log_phi = log_dispersion(self.dispersion_link, point)
-        return log_mu, log_1mu, log_phi.apply(special.capped)
+        return log_mu, log_1mu, log_phi.apply(_CAPPED)

@@ -5,12 +5,13 @@ The J - 1 thresholds are ordered by construction,
     θ_0 = a_0,   θ_j = θ_{j-1} + exp(a_j),
 
 and the a_j are further scalar predictors; η has no intercept. The probability
-of a category between two thresholds, F(u) - F(v), u > v, is a difference that
-cancels in the tails, so each F supplies its logarithm in a stable form:
+of a category between two thresholds, F(u) - F(v) with u - v = exp(a), is a
+difference that cancels in the tails, so each F supplies its logarithm in a stable
+form; with K(x) = log{1 - exp(-exp x)} these are
 
-    logit     log F(u) + log{1 - F(v)} + log{1 - exp(v - u)}
+    logit     log F(u) + log{1 - F(v)} + K(a)
     probit    log F(u) + log{1 - exp(log F(v) - log F(u))}, mirrored where v > 0
-    cloglog   -exp(v) + log{1 - exp(-exp(v) expm1(u - v))}
+    cloglog   -exp(v) + K(v + exp(a) + K(a))
 
 References
 ----------
@@ -34,6 +35,8 @@ from hglm.numerics import special
 from hglm.typing import BoolArray, Codes, Matrix, Vector
 
 __all__ = ["Cumulative"]
+
+_CAPPED = special.capped(7.0)  # thresholds 1000 apart are as good as infinitely far
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,15 +91,17 @@ class Cumulative(Family):
 
         def log_density(point: Point) -> Jet:
             eta = point.predictors[0]
-            thresholds = _ordered(point.predictors[1:])
+            steps = point.predictors[1:]
+            thresholds = _ordered(steps)
             lowest, highest = thresholds[0] - eta.take(first), thresholds[-1] - eta.take(last)
             inside = eta.take(middle)
             upper = _gather(thresholds, codes[middle]) - inside
             lower = _gather(thresholds, codes[middle] - 1) - inside
+            log_gap = _gather(steps, codes[middle])
             pieces = [
                 (first, log_probabilities(LINKS[self.link], lowest)[0]),
                 (last, log_probabilities(LINKS[self.link], highest)[1]),
-                (middle, between(upper, lower)),
+                (middle, between(upper, lower, log_gap)),
             ]
             return assemble(codes.size, pieces)
 
@@ -152,7 +157,7 @@ def _ordered(steps: Sequence[Jet]) -> list[Jet]:
     """Return the thresholds θ from their a."""
     thresholds = [steps[0]]
     for step in steps[1:]:
-        thresholds.append(thresholds[-1] + step.apply(special.exp))
+        thresholds.append(thresholds[-1] + step.apply(_CAPPED).apply(special.exp))
     return thresholds
 
 
@@ -164,12 +169,12 @@ def _gather(thresholds: Sequence[Jet], codes: Codes) -> Jet:
     return Jet(known, wanted)
 
 
-def _between_logit(upper: Jet, lower: Jet) -> Jet:
-    gap = (lower - upper).apply(special.log1mexp)
-    return upper.apply(special.log_sigmoid) - lower.apply(special.softplus) + gap
+def _between_logit(upper: Jet, lower: Jet, log_gap: Jet) -> Jet:
+    both = upper.apply(special.log_sigmoid) - lower.apply(special.softplus)
+    return both + log_gap.apply(special.log_cloglog)
 
 
-def _between_probit(upper: Jet, lower: Jet) -> Jet:
+def _between_probit(upper: Jet, lower: Jet, _: Jet) -> Jet:
     # where both lie right of 0, Φ(u) - Φ(v) = Φ(-v) - Φ(-u)
     mirrored = lower.value > 0.0
     high = _choose(mirrored, -lower, upper).apply(special.log_ndtr)
@@ -183,12 +188,12 @@ def _choose(mask: BoolArray, yes: Jet, no: Jet) -> Jet:
     return Jet(known, yes.wanted)
 
 
-def _between_cloglog(upper: Jet, lower: Jet) -> Jet:
-    hazard = lower.apply(special.exp)
-    return (-(hazard * (upper - lower).apply(special.expm1))).apply(special.log1mexp) - hazard
+def _between_cloglog(_: Jet, lower: Jet, log_gap: Jet) -> Jet:
+    growth = log_gap.apply(special.exp) + log_gap.apply(special.log_cloglog)
+    return (lower + growth).apply(special.log_cloglog) - lower.apply(special.exp)
 
 
-_BETWEEN: dict[str, Callable[[Jet, Jet], Jet]] = {
+_BETWEEN: dict[str, Callable[[Jet, Jet, Jet], Jet]] = {
     "logit": _between_logit,
     "probit": _between_probit,
     "cloglog": _between_cloglog,

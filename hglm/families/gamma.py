@@ -95,7 +95,8 @@ class Gamma(Family):
     def simulate(self, point: Point, rng: np.random.Generator) -> Vector:
         xi, log_phi = self._coordinates(point)
         shape = np.broadcast_to(np.exp(-log_phi.value), xi.value.shape)
-        return np.asarray(rng.standard_gamma(shape) * np.exp(xi.value) / shape)
+        drawn = rng.standard_gamma(shape) * np.exp(xi.value) / shape
+        return np.asarray(np.maximum(drawn, np.finfo(float).tiny))
 
     def cdf(self, y: Vector, point: Point) -> Vector:
         xi, log_phi = self._coordinates(point)

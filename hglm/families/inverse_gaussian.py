@@ -92,7 +92,8 @@ class InverseGaussian(Family):
 
     def simulate(self, point: Point, rng: np.random.Generator) -> Vector:
         xi, log_phi = self._coordinates(point)
-        return rng.wald(np.exp(xi.value), np.exp(-log_phi.value))
+        drawn = rng.wald(np.exp(xi.value), np.exp(-log_phi.value))
+        return np.maximum(drawn, np.finfo(float).tiny)
 
     def cdf(self, y: Vector, point: Point) -> Vector:
         """Return Φ(a - b) + exp(2λ/μ) Φ(-a - b), a = √(λy)/μ, b = √(λ/y)."""

@@ -44,6 +44,8 @@ from hglm.typing import Vector
 
 __all__ = ["NegativeBinomial", "draw_negative_binomial", "negative_binomial_cdf", "rising_of"]
 
+_CAPPED = special.capped(100.0)  # exp(100) is as good as infinite
+
 
 @dataclass(frozen=True, slots=True)
 class NegativeBinomial(CountFamily):
@@ -118,7 +120,7 @@ class NegativeBinomial(CountFamily):
     def _coordinates(self, point: Point) -> tuple[Jet, Jet]:
         """Return log μ and log k."""
         xi = log_mean(LINKS[self.link], point.predictors[0])
-        return xi, log_dispersion(self.dispersion_link, point).apply(special.capped)
+        return xi, log_dispersion(self.dispersion_link, point).apply(_CAPPED)
 
     def _values(self, point: Point) -> tuple[Vector, Vector]:
         """Return μ and k."""
@@ -196,7 +198,7 @@ class NegativeBinomial1(CountFamily):
         """Return log μ and log φ."""
         xi = log_mean(LINKS[self.link], point.predictors[0])
         log_phi = log_dispersion(self.dispersion_link, point)
-        return xi, -(-log_phi).apply(special.capped)
+        return xi, -(-log_phi).apply(_CAPPED)
 
     def _values(self, point: Point) -> tuple[Vector, Vector]:
         """Return μ and k."""

@@ -106,16 +106,14 @@ def _large_counts(y: Vector) -> Callable[[Vector, Vector], Vector]:
     """Log density free of the cancellation between y ξ - μ and log y!.
 
     With δ = ξ - log y it is y (δ - expm1 δ) - log(2πy)/2 - s(y), s Stirling's
-    remainder; counts of zero come out of the same formula about y = 1.
+    remainder.
     """
-    scale = np.maximum(y, 1.0)
-    log_scale = np.log(scale)
-    peak = -0.5 * (_LOG_2PI + log_scale) - stirling(log_scale, 0)[0]
-    constant = np.where(y > 0.0, peak, -1.0)
+    log_y = np.log(np.maximum(y, 1.0))
+    peak = -0.5 * (_LOG_2PI + log_y) - stirling(log_y, 0)[0]
 
-    def value(xi: Vector, _: Vector) -> Vector:
-        delta = xi - log_scale
+    def value(xi: Vector, mu: Vector) -> Vector:
+        delta = xi - log_y
         rise = np.expm1(np.minimum(delta, LARGEST_EXPONENT))
-        return np.asarray(y * delta - scale * rise + constant)
+        return np.where(y > 0.0, y * (delta - rise) + peak, -mu)
 
     return value

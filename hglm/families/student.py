@@ -39,6 +39,8 @@ from hglm.typing import Vector
 
 __all__ = ["StudentT"]
 
+_CAPPED = special.capped(100.0)  # exp(100) is as good as infinite
+
 _LOG_2 = float(np.log(2.0))
 _LOG_2PI = float(np.log(2.0 * np.pi))
 _START_DF = 5.0
@@ -124,7 +126,7 @@ class StudentT(Family):
     def _coordinates(self, point: Point) -> tuple[Jet, Jet, Jet]:
         """Return μ, log(φ/w) and log ν."""
         mu = mean(LINKS[self.link], point.predictors[0])
-        log_df = log_mean(LINKS["log"], point.predictors[2]).apply(special.capped)
+        log_df = log_mean(LINKS["log"], point.predictors[2]).apply(_CAPPED)
         return mu, log_dispersion(self.dispersion_link, point), log_df
 
 

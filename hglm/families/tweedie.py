@@ -42,7 +42,7 @@ from hglm.typing import Vector
 
 __all__ = ["Tweedie"]
 
-_LARGEST_LOGIT = 7.0
+_CAPPED = special.capped(7.0)  # powers beyond 1.0009 and 1.9991 are not told apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,17 +137,11 @@ class Tweedie(Family):
     def _compound(self, point: Point) -> _Compound:
         xi = log_mean(LINKS[self.link], point.predictors[0])
         log_phi = log_dispersion(self.dispersion_link, point)
-        psi = -(-point.predictors[2].apply(_bounded)).apply(_bounded)
+        psi = -(-point.predictors[2].apply(_CAPPED)).apply(_CAPPED)
         log_below, log_above = log_probabilities(LINKS["logit"], psi)
         log_rate = log_above.apply(special.exp) * xi - log_phi - log_above
         log_scale = log_below.apply(special.exp) * xi + log_phi + log_below
         return _Compound(xi, log_phi, log_below, log_above, log_rate, -psi, log_scale)
-
-
-def _bounded(psi: Vector, order: int) -> tuple[Vector, ...]:
-    """min(ψ, 7): powers beyond 1.0009 and 1.9991 are not told apart."""
-    slope = np.where(psi < _LARGEST_LOGIT, 1.0, 0.0)
-    return (np.minimum(psi, _LARGEST_LOGIT), slope, *(np.zeros_like(slope),) * 2)[: order + 1]
 
 
 @dataclass(frozen=True, slots=True)
