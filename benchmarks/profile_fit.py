@@ -11,7 +11,6 @@ import argparse
 import cProfile
 import pstats
 import sys
-import time
 from pathlib import Path
 
 from cache import data_file
@@ -35,7 +34,7 @@ def main() -> None:
     frame = read_frame(data_file(workload))
     arguments = (workload.formula, frame, workload.family)
     hglm.fit(*arguments, method=workload.method, link=workload.link)
-    profiler = cProfile.Profile(time.process_time)
+    profiler = cProfile.Profile()
     profiler.enable()
     for _ in range(options.fits):
         hglm.fit(*arguments, method=workload.method, link=workload.link)
