@@ -21,6 +21,7 @@ from formulaic.parser.algos.tokenize import tokenize
 from formulaic.parser.types import Token
 
 from hglm.errors import FormulaError
+from hglm.formula.brackets import CLOSER, check_brackets, depths
 from hglm.formula.dialect import to_python
 
 __all__ = [
@@ -39,8 +40,6 @@ Kind = Literal["name", "value", "code", "operator", "open", "close"]
 
 _PLAIN_NAME = re.compile(r"[^\W\d][\w.]*")
 _CALL = re.compile(r"\s*([^\W\d][\w.]*)\s*\(")
-_CLOSER = {"(": ")", "[": "]", "{": "}"}
-_QUOTES = "\"'`"
 _RUNS = "*|=&"  # characters that make one operator when repeated
 
 
@@ -71,7 +70,7 @@ def lex(source: str, start: int = 0, stop: int | None = None) -> tuple[Symbol, .
         Where brackets or quotes do not close, or code is not Python.
     """
     part = source[start:stop]
-    _check_brackets(source, start, start + len(part))
+    check_brackets(source, start, start + len(part))
     try:
         tokens = list(tokenize(part))
     except FormulaicError as error:
@@ -90,7 +89,7 @@ def call(symbol: Symbol, source: str) -> tuple[str, int, int] | None:
 
 def arguments(source: str, start: int, stop: int) -> list[tuple[int, int]]:
     """Ranges between the commas of a call's inside, spaces trimmed."""
-    commas = [i for i, depth in _depths(source, start, stop) if depth == 0 and source[i] == ","]
+    commas = [i for i, depth in depths(source, start, stop) if depth == 0 and source[i] == ","]
     ranges = itertools.pairwise([start - 1, *commas, stop])
     return [_trimmed(source, before + 1, comma) for before, comma in ranges]
 
@@ -136,7 +135,7 @@ def _symbols(token: Token, source: str, offset: int) -> Iterator[Symbol]:
                 "Square brackets cannot group terms; write round ones.", source, (start, stop)
             )
         case Token.Kind.CONTEXT:
-            yield Symbol("open" if token.token in _CLOSER else "close", token.token, start, stop)
+            yield Symbol("open" if token.token in CLOSER else "close", token.token, start, stop)
         case Token.Kind.NAME:
             quoted = source[start] == "`"
             yield Symbol("name", spell_name(token.token), start, stop + quoted)
@@ -182,72 +181,13 @@ def _python(text: str) -> str | None:
         return None
 
 
-def _check_brackets(source: str, start: int, stop: int) -> None:
-    """Raise where a bracket or quote has no partner, or nothing inside."""
-    open_at: list[int] = []
-    i = start
-    while i < stop:
-        char = source[i]
-        if char in _QUOTES:
-            i = _closing_quote(source, i, stop)
-        elif char in _CLOSER:
-            open_at.append(i)
-        elif char in _CLOSER.values():
-            _check_pair(source, open_at.pop() if open_at else -1, i)
-        i += 1
-    if open_at:
-        at = open_at[-1]
-        message = f"The bracket `{source[at]}` is never closed; add `{_CLOSER[source[at]]}`."
-        raise FormulaError(message, source, (at, at + 1))
-
-
-def _closing_quote(source: str, at: int, stop: int) -> int:
-    quote = source[at]
-    closing = source.find(quote, at + 1, stop)
-    if closing < 0:
-        message = f"The quote {quote} is never closed; add the second one."
-        raise FormulaError(message, source, (at, at + 1))
-    if quote == "`" and closing == at + 1:
-        message = "There is nothing in these backticks; write the name of a column inside."
-        raise FormulaError(message, source, (at, closing + 1))
-    return closing
-
-
-def _check_pair(source: str, opener: int, closer: int) -> None:
-    closing = source[closer]
-    if opener < 0:
-        message = f"The bracket `{closing}` closes nothing; remove it or open one before it."
-        raise FormulaError(message, source, (closer, closer + 1))
-    opening = source[opener]
-    if closing != _CLOSER[opening]:
-        message = f"`{opening}` is closed by `{closing}`; write `{_CLOSER[opening]}` here."
-        raise FormulaError(message, source, (closer, closer + 1))
-    if opening == "{" and not source[opener + 1 : closer].strip():
-        message = "There is nothing in these braces; write a Python expression inside."
-        raise FormulaError(message, source, (opener, closer + 1))
-
-
 def _call(source: str, start: int, stop: int) -> tuple[str, int, int] | None:
     match = _CALL.match(source, start, stop)
     if match is None:
         return None
     inner = match.end()
-    closers = (i for i, depth in _depths(source, inner, stop) if depth < 0)
+    closers = (i for i, depth in depths(source, inner, stop) if depth < 0)
     return (match[1], inner, stop - 1) if next(closers, -1) == stop - 1 else None
-
-
-def _depths(source: str, start: int, stop: int) -> Iterator[tuple[int, int]]:
-    """Position and bracket depth of every character outside quotes."""
-    depth = 0
-    i = start
-    while i < stop:
-        char = source[i]
-        if char in _QUOTES:
-            i = max(i, source.find(char, i + 1, stop))
-        else:
-            depth += (char in _CLOSER) - (char in _CLOSER.values())
-            yield i, depth
-        i += 1
 
 
 def _trimmed(source: str, start: int, stop: int) -> tuple[int, int]:
