@@ -7,6 +7,7 @@ Exit codes: 0 done, 1 the model or the data cannot be used, 2 wrong usage,
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import sys
@@ -20,7 +21,7 @@ import pandas as pd
 from hglm.datasets import describe_dataset, list_datasets, load_dataset
 from hglm.errors import DataError, HglmError, OptionError
 from hglm.model import fit as fit_model
-from hglm.report import frame_records, render, table_report, to_json
+from hglm.report import anova_report, frame_records, render, to_json
 from hglm.report.render import RENDERERS
 from hglm.result import Fit
 
@@ -51,6 +52,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments
         Those of the command line by default.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a letter that a terminal lacks is no error
+            stream.reconfigure(errors="backslashreplace")
     parsed = _parser().parse_args(arguments)
     run: Callable[[argparse.Namespace], int] = parsed.run
     try:
@@ -99,8 +103,8 @@ def _add_fit(parser: argparse.ArgumentParser) -> None:
 
 
 def _fit(options: argparse.Namespace) -> int:
-    tests = {name: getattr(options, name) for name in ("type", "ddf")}
-    tests = {name: value for name, value in tests.items() if value is not None}
+    given = {"type": options.type, "ddf": options.ddf}
+    tests = {name: value for name, value in given.items() if value is not None}
     if tests and not options.anova:
         options.usage_error(f"--{next(iter(tests))} says how to do --anova; give that too")
     model = fit_model(
@@ -112,20 +116,17 @@ def _fit(options: argparse.Namespace) -> int:
         **{name: getattr(options, name) for name in COLUMN_OPTIONS},
     )
     anova = model.anova(**tests) if options.anova else None
-    print(_as_json(model, anova) if options.json else _as_report(model, anova, options.output))
+    if options.json:
+        print(_as_json(model, anova))
+    else:
+        shown = [model.summary(), *([] if anova is None else [anova_report(anova, **tests)])]
+        print("\n\n".join(render(report, options.output) for report in shown))
     if options.ranef is not None:
         model.ranef().to_csv(options.ranef, index=False)
     if model.certificate.converged:
         return OK
     print(f"hglm: warning: {model.certificate.message}", file=sys.stderr)
     return NOT_CONVERGED
-
-
-def _as_report(model: Fit, anova: pd.DataFrame | None, output: str) -> str:
-    parts = [render(model.summary(), output)]
-    if anova is not None:
-        parts.append(render(table_report(anova, caption="Analysis of variance"), output))
-    return "\n\n".join(parts)
 
 
 def _as_json(model: Fit, anova: pd.DataFrame | None) -> str:

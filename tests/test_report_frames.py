@@ -226,6 +226,11 @@ def test_a_fit_survives_json() -> None:
     assert record["groups"] == {"subject": 18}
 
 
+def test_an_index_of_labels_becomes_a_key_in_json() -> None:
+    frame = pd.DataFrame({"F": [2.5]}, index=pd.Index(["days"], name="term"))
+    assert frame_records(frame) == [{"term": "days", "F": 2.5}]
+
+
 def test_labels_of_any_kind_become_text_in_json() -> None:
     frame = pd.DataFrame({"level": [pd.Timestamp("2024-05-01"), pd.NaT], 5: [np.int64(1), 2]})
     assert frame_records(frame) == [

@@ -11,7 +11,7 @@ from hglm.report.frames import (
     varcorr_frame,
 )
 from hglm.report.record import fit_record, frame_records, to_json
-from hglm.report.render import Report, render, table_report
+from hglm.report.render import Report, anova_report, render, table_report
 from hglm.report.summary import summarise
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "Fact",
     "Report",
     "Table",
+    "anova_report",
     "augment_frame",
     "coefficient_frame",
     "fit_record",

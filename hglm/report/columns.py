@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import pandas as pd
@@ -76,7 +76,7 @@ COLUMNS: Mapping[str, ColumnStyle] = {
 """Column name -> heading and format; a new column needs one line here."""
 
 
-def style_of(name: str, values: pd.Series) -> ColumnStyle:
+def style_of(name: str, values: pd.Series, neighbours: Collection[str] = ()) -> ColumnStyle:
     """Look a column up by its name, else judge by what it holds.
 
     Parameters
@@ -84,7 +84,11 @@ def style_of(name: str, values: pd.Series) -> ColumnStyle:
     name
         Name of the column.
     values : (n,)
+    neighbours
+        Names of all columns: they tell what kind of test a statistic belongs to.
     """
+    if name == "statistic" and "estimate" not in neighbours:
+        return COLUMNS["F" if "den_df" in neighbours else "chisq"]
     if name in COLUMNS:
         return COLUMNS[name]
     if types.is_bool_dtype(values) or not types.is_numeric_dtype(values):

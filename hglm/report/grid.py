@@ -9,7 +9,7 @@ import pandas as pd
 from hglm.report.columns import style_of
 from hglm.report.document import Table
 
-__all__ = ["Grid", "lay_out"]
+__all__ = ["Grid", "lay_out", "with_index"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +31,12 @@ class Grid:
 
 def lay_out(table: Table) -> Grid:
     """Format every column of a table."""
-    frame = _with_index(table.frame)
+    frame = with_index(table.frame)
     header, numeric, columns = [], [], []
-    for position, label in enumerate(frame.columns):
-        name, values = str(label), frame.iloc[:, position]
-        style = style_of(name, values)
+    names = [str(label) for label in frame.columns]
+    for position, name in enumerate(names):
+        values = frame.iloc[:, position]
+        style = style_of(name, values, names)
         form = table.formats.get(name, style.format)
         header.append(table.headers.get(name, style.header))
         numeric.append(form.numeric)
@@ -43,7 +44,7 @@ def lay_out(table: Table) -> Grid:
     return Grid(tuple(header), tuple(zip(*columns, strict=True)), tuple(numeric))
 
 
-def _with_index(frame: pd.DataFrame) -> pd.DataFrame:
+def with_index(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the frame with an index of labels as its first columns."""
     if isinstance(frame.index, pd.RangeIndex):
         return frame

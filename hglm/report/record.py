@@ -17,6 +17,7 @@ import pandas as pd
 from hglm.design.arrays import Design
 from hglm.fit.record import Estimates
 from hglm.report.frames import glance_frame, varcorr_frame
+from hglm.report.grid import with_index
 
 __all__ = ["SCHEMA", "fit_record", "frame_records", "to_json"]
 
@@ -63,8 +64,8 @@ def fit_record(
 
 
 def frame_records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Turn each row of a frame into a dictionary of plain values."""
-    rows = frame.to_dict(orient="records")
+    """Turn each row of a frame into a dictionary of plain values, labels first."""
+    rows = with_index(frame).to_dict(orient="records")
     return [{str(name): _plain(value) for name, value in row.items()} for row in rows]
 
 

@@ -14,8 +14,9 @@ from hglm.report.html import to_html
 from hglm.report.latex import to_latex
 from hglm.report.markdown import to_markdown
 from hglm.report.text import to_text
+from hglm.report.wording import anova_title, df_note
 
-__all__ = ["RENDERERS", "Report", "render", "table_report"]
+__all__ = ["RENDERERS", "Report", "anova_report", "render", "table_report"]
 
 RENDERERS: Mapping[str, Callable[[Document], str]] = {
     "text": to_text,
@@ -84,6 +85,19 @@ def table_report(
     """
     table = Table(frame, caption, notes=tuple(notes))
     return Report(Document(title, tables=(table,)), {"table": frame})
+
+
+def anova_report(frame: pd.DataFrame, type: object = 3, ddf: str = "satterthwaite") -> Report:  # noqa: A002
+    """Make a report of an analysis of variance.
+
+    Parameters
+    ----------
+    frame
+        From `hglm.inference.anova_table`.
+    type, ddf
+        What it was asked for.
+    """
+    return table_report(frame, notes=[df_note(ddf)], caption=anova_title(type))
 
 
 def render(shown: Report | Document | pd.DataFrame, output: str = "text") -> str:

@@ -13,7 +13,14 @@ from hglm.fit.record import Estimates, TermEstimate
 from hglm.report.frames import correlation_matrix, has_correlations
 from hglm.typing import BoolArray
 
-__all__ = ["certificate_note", "df_note", "group_counts", "model_title", "singular_notes"]
+__all__ = [
+    "anova_title",
+    "certificate_note",
+    "df_note",
+    "group_counts",
+    "model_title",
+    "singular_notes",
+]
 
 KINDS: Mapping[str, tuple[str, str]] = {
     "reml": ("Linear", "REML"),
@@ -26,6 +33,12 @@ DF_METHODS: Mapping[str, str] = {
     "satterthwaite": "Degrees of freedom by Satterthwaite's method.",
     "kenward-roger": "Standard errors and degrees of freedom by Kenward and Roger's method.",
     "asymptotic": "Tests and intervals by the normal approximation.",
+}
+
+TEST_TYPES: Mapping[object, str] = {
+    1: "type I tests (terms in sequence)",
+    2: "type II tests (hierarchical)",
+    3: "type III tests (marginal)",
 }
 
 NULL = 1e-8
@@ -55,6 +68,11 @@ def model_title(estimates: Estimates) -> str:
 def df_note(ddf: str) -> str:
     """Say where degrees of freedom come from."""
     return DF_METHODS.get(ddf, f"Degrees of freedom: {ddf}.")
+
+
+def anova_title(type: object) -> str:  # noqa: A002
+    """Say what an analysis of variance tests."""
+    return f"Analysis of variance, {TEST_TYPES.get(type, f'tests of the {type}')}"
 
 
 def group_counts(estimates: Estimates) -> str:
