@@ -1,1 +1,1 @@
-
+"""What a fit says: tests, intervals, predictions, random effects."""
