@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
+from importlib.metadata import version
 
 import numpy as np
 import pandas as pd
@@ -11,20 +13,44 @@ import pandas as pd
 from hglm.design import Design, DesignSpec
 from hglm.families import Family
 from hglm.fit.certificate import Certificate
-from hglm.fit.record import Estimates
+from hglm.fit.record import Coefficients, Estimates
 from hglm.formula import ModelFormula
-from hglm.typing import Vector
+from hglm.inference.anova import anova_table
+from hglm.inference.conditional import coef_frame, ranef_frame
+from hglm.inference.contrasts import AnovaType
+from hglm.inference.predict import Interval, NewLevels, predict, prediction_rows
+from hglm.inference.residuals import leverage, residuals
+from hglm.inference.simulate import RandomDraws, simulate
+from hglm.inference.terms import FixedTerms, fixed_terms
+from hglm.inference.tests import (
+    ContrastTest,
+    denominator,
+    contrast_test,
+    row_tests,
+    wald_intervals,
+)
+from hglm.report import (
+    Report,
+    augment_frame,
+    coefficient_frame,
+    fit_record,
+    glance_frame,
+    summarise,
+    tidy_frame,
+    to_json,
+    varcorr_frame,
+)
+from hglm.typing import Frame, Matrix, Vector
 
 __all__ = ["Fit"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Fit:
     """A fitted model.
 
-    Nothing in it changes after it was made; what costs time (degrees of freedom,
-    standard errors of random effects) is computed when first asked for. Tables
-    are pandas frames.
+    Nothing in it changes after it was made; what costs time, such as degrees of
+    freedom, is computed when first asked for. Tables are pandas frames.
     """
 
     formula: ModelFormula
@@ -32,6 +58,11 @@ class Fit:
     spec: DesignSpec
     family: Family
     estimates: Estimates
+
+    def __repr__(self) -> str:
+        return f"<hglm.Fit: {self.formula.text.strip()}, log likelihood {self.llf:.4f}>"
+
+    # Fixed effects ------------------------------------------------------------------
 
     @property
     def params(self) -> pd.Series:
@@ -43,15 +74,77 @@ class Fit:
         """Standard errors of the fixed effects."""
         return self._by_name(np.sqrt(np.diagonal(self.estimates.vcov)))
 
+    @property
+    def tvalues(self) -> pd.Series:
+        """Fixed effects over their standard errors."""
+        return self.params / self.bse
+
+    @property
+    def pvalues(self) -> pd.Series:
+        """P-values of the fixed effects: t tests with Satterthwaite's df, or z tests."""
+        return self._by_name(self._coefficients["p_value"].to_numpy())
+
     def cov_params(self) -> pd.DataFrame:
         """Covariance matrix of the fixed effects."""
         names = list(self.design.mean.names)
         return pd.DataFrame(self.estimates.vcov, names, names)
 
+    def conf_int(self, level: float = 0.95, ddf: str | None = None) -> pd.DataFrame:
+        """Wald intervals of the fixed effects.
+
+        Parameters
+        ----------
+        level
+            Coverage.
+        ddf
+            ``"satterthwaite"`` (default of linear models), ``"kenward-roger"``,
+            ``"residual"`` or ``"asymptotic"`` (normal quantiles; default of others).
+        """
+        limits = wald_intervals(self.estimates, level, ddf or self.default_ddf)
+        names = list(self.design.mean.names)
+        return pd.DataFrame(limits, names, ["conf_low", "conf_high"])
+
+    @property
+    def others(self) -> dict[str, Coefficients]:
+        """Fixed effects of further predictors: ``"dispersion"``, ``"zero_inflation"``, ..."""
+        return dict(self.estimates.others)
+
+    # Fit ----------------------------------------------------------------------------
+
     @property
     def llf(self) -> float:
         """Log likelihood; the restricted one for REML."""
         return self.estimates.llf
+
+    @property
+    def deviance(self) -> float:
+        """Minus twice the log likelihood (lme4's REML criterion or deviance)."""
+        return self.estimates.deviance
+
+    @property
+    def aic(self) -> float:
+        """Akaike's information criterion."""
+        return self.estimates.aic
+
+    @property
+    def bic(self) -> float:
+        """Schwarz's information criterion."""
+        return self.estimates.bic
+
+    @property
+    def nobs(self) -> float:
+        """Number of observations."""
+        return self.estimates.nobs
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of parameters: fixed effects, covariance parameters, dispersion."""
+        return self.estimates.n_parameters
+
+    @property
+    def df_resid(self) -> float:
+        """Observations less parameters (lme4's `df.residual`)."""
+        return self.nobs - self.n_parameters
 
     @property
     def sigma(self) -> float | None:
@@ -60,13 +153,265 @@ class Fit:
 
     @property
     def theta(self) -> Vector:
-        """(m,) covariance parameters, relative to `sigma`."""
+        """(m,) covariance parameters, relative to `sigma` in linear models."""
         return self.estimates.theta
 
     @property
     def certificate(self) -> Certificate:
         """Evidence of convergence."""
         return self.estimates.certificate
+
+    @property
+    def converged(self) -> bool:
+        """Whether the optimum was reached."""
+        return self.certificate.converged
+
+    @property
+    def singular(self) -> bool:
+        """Whether a variance is zero or a correlation ±1 at the optimum."""
+        return self.certificate.singular
+
+    @property
+    def method(self) -> str:
+        """``"reml"``, ``"ml"``, ``"laplace"`` or ``"quadrature"``."""
+        return self.estimates.method
+
+    @property
+    def default_ddf(self) -> str:
+        """Satterthwaite's degrees of freedom for linear models, else none."""
+        return "satterthwaite" if self.method in ("reml", "ml") else "asymptotic"
+
+    # Random effects -----------------------------------------------------------------
+
+    @property
+    def varcorr(self) -> pd.DataFrame:
+        """Variance components: columns `group, term1, term2, vcov, sdcor`."""
+        return varcorr_frame(self.estimates)
+
+    def ranef(self, level: float = 0.95, beta: bool = False) -> pd.DataFrame:
+        """Random effects of every level, with intervals and shrinkage.
+
+        Parameters
+        ----------
+        level
+            Coverage of the intervals.
+        beta
+            Whether the standard errors include the uncertainty of the fixed
+            effects (as in glmmTMB; lme4's do not).
+        """
+        return ranef_frame(self.estimates, level, beta)
+
+    def coef(self) -> pd.DataFrame:
+        """Coefficients of every level: fixed plus random effects."""
+        return coef_frame(self.estimates, self.design.mean.names)
+
+    # Rows ---------------------------------------------------------------------------
+
+    @property
+    def fittedvalues(self) -> pd.Series:
+        """Fitted means of the rows used, random effects included."""
+        return pd.Series(self.estimates.linear_predictor, index=self.design.index, name="fitted")
+
+    @property
+    def resid(self) -> pd.Series:
+        """Response minus fitted mean."""
+        return self.residuals("response")
+
+    def residuals(self, kind: str = "pearson") -> pd.Series:
+        """Residuals: ``"response"``, ``"pearson"``, ``"deviance"``, ``"studentised"``,
+        ``"marginal"`` or ``"standardised_marginal"``.
+        """  # noqa: D205
+        return residuals(self.estimates, self.design, kind)
+
+    def leverage(self) -> pd.Series:
+        """Leverage of each row: the derivative of its fitted value in its response."""
+        return pd.Series(leverage(self.estimates, self.design), index=self.design.index)
+
+    def predict(
+        self,
+        data: Frame | None = None,
+        *,
+        random: str | Sequence[str] = "all",
+        interval: Interval | None = None,
+        level: float = 0.95,
+        new_levels: NewLevels = "error",
+        weights: Vector | None = None,
+        seed: np.random.Generator | int | None = None,
+    ) -> pd.Series | pd.DataFrame:
+        """Predict rows.
+
+        Parameters
+        ----------
+        data
+            New rows; those of the fit by default. A row with a missing value is
+            predicted as missing.
+        random
+            Grouping factors to condition on: ``"all"``, ``"none"`` (the population),
+            a name or names.
+        interval
+            ``"confidence"`` for the mean, ``"prediction"`` for a new observation.
+        level
+            Coverage.
+        new_levels
+            ``"error"``, ``"population"`` (their effects are zero) or ``"sample"``.
+        weights
+            Precision weights of new observations, for prediction intervals.
+        seed
+            For ``new_levels="sample"``.
+        """
+        rows = prediction_rows(
+            self.design, self.spec, data, random=random, new_levels=new_levels, interval=interval
+        )
+        return predict(
+            self.estimates,
+            rows,
+            random=random,
+            new_levels=new_levels,
+            interval=interval,
+            level=level,
+            weights=weights,
+            rng=seed,
+        )
+
+    def simulate(
+        self,
+        n: int = 1,
+        seed: np.random.Generator | int | None = None,
+        random: RandomDraws = "new",
+    ) -> pd.DataFrame:
+        """Draw n new responses from the fitted model, one a column.
+
+        Parameters
+        ----------
+        n
+            Number of draws.
+        seed
+            Generator or seed.
+        random
+            ``"new"`` random effects for each draw, or the ``"conditional"`` modes.
+        """
+        draws = simulate(self.estimates, self.design, n, seed, random)
+        return pd.DataFrame(draws, index=self.design.index)
+
+    # Tests and tables ---------------------------------------------------------------
+
+    def anova(self, type: AnovaType = 3, ddf: str | None = None) -> pd.DataFrame:  # noqa: A002
+        """Test every term of the fixed part.
+
+        Parameters
+        ----------
+        type
+            1 (sequential), 2 (hierarchical), 3 (marginal), or ``"coefficients"``.
+        ddf
+            ``"satterthwaite"`` (default of linear models), ``"kenward-roger"``, or
+            ``"asymptotic"`` for chi-square tests (default of others).
+        """
+        return anova_table(self.estimates, self.terms, type, ddf or self.default_ddf)
+
+    def test(
+        self, contrast: Matrix, ddf: str | None = None, rhs: Vector | float = 0.0
+    ) -> ContrastTest:
+        """Test linear hypotheses L β = rhs together.
+
+        Parameters
+        ----------
+        contrast : (r, p) or (p,)
+        ddf
+            As in `anova`.
+        rhs : (r,) or number
+        """
+        rows = np.atleast_2d(np.asarray(contrast, dtype=np.float64))
+        return contrast_test(self.estimates, rows, ddf or self.default_ddf, rhs)
+
+    @cached_property
+    def terms(self) -> FixedTerms:
+        """Terms of the fixed part and how they contain one another."""
+        return fixed_terms(self.design.mean, self.spec, self.design.frame)
+
+    def summary(self, ddf: str | None = None, level: float | None = None) -> Report:
+        """Everything on one page: prints as text, shows as HTML in a notebook.
+
+        Parameters
+        ----------
+        ddf
+            As in `anova`.
+        level
+            Coverage of confidence intervals; none are shown by default.
+        """
+        ddf = ddf or self.default_ddf
+        return summarise(
+            self.estimates,
+            self.design,
+            self.coefficients(ddf, 0.95 if level is None else level),
+            self.residuals("pearson").to_numpy(),
+            formula=self.formula.text.strip(),
+            family="" if self.method in ("reml", "ml") else self._family_in_words,
+            ddf=ddf,
+            level=level,
+        )
+
+    def coefficients(self, ddf: str | None = None, level: float = 0.95) -> pd.DataFrame:
+        """Table of the fixed effects: estimate, standard error, df, test, interval."""
+        ddf = ddf or self.default_ddf
+        p = len(self.estimates.beta)
+        method = denominator(self.estimates, ddf)
+        tests = row_tests(self.estimates.beta, method, np.eye(p))
+        limits = wald_intervals(self.estimates, level, ddf)
+        return coefficient_frame(
+            self.design.mean.names,
+            tests.estimate,
+            tests.std_error,
+            tests.df,
+            tests.statistic,
+            tests.p_value,
+            limits[:, 0],
+            limits[:, 1],
+        )
+
+    def tidy(self, level: float = 0.95) -> pd.DataFrame:
+        """Fixed effects and variance components in broom.mixed's columns."""
+        return tidy_frame(self.coefficients(level=level), self.varcorr)
+
+    def glance(self) -> pd.DataFrame:
+        """The fit in one row, broom's columns."""
+        return glance_frame(self.estimates)
+
+    def augment(self) -> pd.DataFrame:
+        """The data of the rows used with `.fitted`, `.resid` and `.fixed`."""
+        return augment_frame(
+            self.design.frame.set_axis(self.design.index),
+            fitted=self.fittedvalues.to_numpy(),
+            resid=self.resid.to_numpy(),
+            fixed=np.asarray(self.predict(random="none")),
+        )
+
+    def to_json(self) -> str:
+        """The fit as one JSON object; see docs/command-line.md for its keys."""
+        record = fit_record(
+            self.estimates,
+            self.design,
+            self._coefficients,
+            formula=self.formula.text.strip(),
+            family=self.family.name,
+            link=self.family.parameters[0].link.name,
+            version=version("hglm"),
+        )
+        return to_json(record)
+
+    def without_data(self) -> Fit:
+        """The same fit without the columns of the data: smaller to pickle.
+
+        `anova` needs them, and so does `augment`; everything else works.
+        """
+        return replace(self, design=replace(self.design, frame=pd.DataFrame()))
+
+    @cached_property
+    def _coefficients(self) -> pd.DataFrame:
+        return self.coefficients()
+
+    @property
+    def _family_in_words(self) -> str:
+        return f"{self.family.name}, {self.family.parameters[0].link.name} link"
 
     def _by_name(self, values: Vector) -> pd.Series:
         return pd.Series(values, index=pd.Index(self.design.mean.names))

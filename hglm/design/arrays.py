@@ -91,6 +91,8 @@ class Design:
     """What the reader should know: rows left out, columns dropped, ..."""
     others: Mapping[str, PredictorDesign] = field(default_factory=dict)
     """Further linear predictors by name: ``"dispersion"``, ..."""
+    frame: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """(n, ...) columns of the data that the model uses, in the rows used."""
     response_levels: tuple[str, ...] = ()
     """Categories that y = 0, 1, ... stands for, if the response has some."""
 

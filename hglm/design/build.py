@@ -99,6 +99,7 @@ def build_design(
         trials=response.trials,
         notes=(*notes, *_dropped(designs)),
         others={name: designs[name] for name in others or {}},
+        frame=values.frame,
         response_levels=response.levels,
     )
     column = columns.get("offset")
