@@ -105,6 +105,16 @@ def test_random_only_categories_keep_their_columns():
     np.testing.assert_array_equal(new.mean.random[0].z, np.tile([0.0, 1, 0], (len(one), 1)))
 
 
+def test_a_term_chosen_alone_keeps_the_categories_met_in_another():
+    """formulaic notes them in the first right-hand side only."""
+    data = training().assign(half=np.arange(54) % 2)
+    formula = parse_formula("score ~ 1 + (0 + machine | worker) + (0 + machine + x | half)")
+    _, spec = build_design(formula, data)
+    one = data[data["machine"] == "B"]
+    term = rebuild(spec, one, groups=["half"]).mean.random[0]
+    np.testing.assert_array_equal(term.z[:, :3], np.tile([0.0, 1, 0], (len(one), 1)))
+
+
 def test_rows_with_missing_values_are_left_for_the_caller(fitted):
     data, _, spec = fitted
     new_data = data.iloc[:5].copy()
@@ -136,8 +146,9 @@ def test_unknown_levels_are_refused_or_coded_minus_one():
 def test_a_combination_that_was_never_seen_is_a_new_level():
     data = pd.DataFrame({"y": [1.0, 2, 3], "a": ["p", "p", "q"], "b": ["u", "v", "v"]})
     _, spec = build_design(parse_formula("y ~ 1 + (1 | a:b)"), data)
-    new = pd.DataFrame({"a": ["q", "q", "p"], "b": ["u", "v", "zz"]})
-    assert list(rebuild(spec, new, new_levels="allow").mean.random[0].codes) == [-1, 2, -1]
+    new = pd.DataFrame({"a": ["q", "q", "p", "q", "zz"], "b": ["u", "v", "zz", "zz", "v"]})
+    codes = rebuild(spec, new, new_levels="allow").mean.random[0].codes
+    assert list(codes) == [-1, 2, -1, -1, -1]
 
 
 def test_only_the_columns_in_use_must_be_there(fitted):
