@@ -23,6 +23,7 @@ from hglm.typing import BoolArray, Matrix, Vector
 __all__ = ["Evaluation", "Maximum", "maximise"]
 
 _SNAP = 1e-7
+_FLAT = 1e-10
 _SETTINGS = TrustRegion(tolerance=1e-13)
 
 
@@ -182,13 +183,18 @@ def _leave(x: Vector, transforms: Sequence[Transform], inward: BoolArray) -> Vec
 
 
 def _gain(point: Evaluation, fixed: BoolArray) -> float:
-    """½ g'(−H)⁻¹ g over the free parameters; infinite where −H is not definite."""
+    """½ g'(−H)⁻¹ g over the free parameters.
+
+    A direction in which the likelihood is flat promises nothing: a parameter
+    that is not identified, such as the weight of two components that coincide.
+    Infinite where the likelihood bends upwards or slopes without bending.
+    """
     free = np.flatnonzero(~fixed)
     if free.size == 0:
         return 0.0
-    gradient = point.gradient[free]
-    try:
-        factor = linalg.cho_factor(-point.hessian[np.ix_(free, free)])
-    except linalg.LinAlgError:
+    bend, directions = np.linalg.eigh(-point.hessian[np.ix_(free, free)])
+    slope = directions.T @ point.gradient[free]
+    flat = np.abs(bend) <= _FLAT * max(float(np.abs(bend).max()), 1.0)
+    if (bend[~flat] < 0).any() or (np.abs(slope[flat]) > _FLAT).any():
         return np.inf
-    return 0.5 * float(gradient @ linalg.cho_solve(factor, gradient))
+    return 0.5 * float((slope[~flat] ** 2 / bend[~flat]).sum())
