@@ -2,8 +2,9 @@
 
 Given θ and β, the random effects of a linear model are normal around their
 conditional modes, b | y ~ N(b̂, σ²Q) with Q = (Z'Z + Σ^-1)^-1 (Bates et al. 2015,
-sec. 2.2; lme4's `condVar`). With the uncertainty of β̂ it is Var(b̂ - b) of
-`hglm.inference.joint_covariance` (as in glmmTMB).
+sec. 2.2; lme4's `condVar`); in a generalised model this is the normal approximation
+at the mode. With the uncertainty of the other estimates it is Var(b̂ - b) of
+`hglm.inference.errors_of_fit` (glmmTMB's standard errors).
 
 Shrinkage is told by the reliability of a level's coefficient,
 
@@ -24,7 +25,7 @@ import numpy as np
 import pandas as pd
 
 from hglm.fit.record import Estimates, TermEstimate
-from hglm.inference.joint_covariance import joint_covariance
+from hglm.inference.errors_of_fit import joint_covariance
 from hglm.inference.quantiles import critical_value
 from hglm.typing import Matrix
 
@@ -37,9 +38,10 @@ def conditional_covariances(estimates: Estimates, beta: bool = False) -> list[Ma
     Parameters
     ----------
     estimates
-        Of a linear mixed model.
+        Of the fit.
     beta
-        Whether to include the uncertainty of the fixed effects.
+        Whether to include the uncertainty of the fixed effects (and in generalised
+        models of all other parameters).
 
     Returns
     -------
@@ -67,17 +69,19 @@ def ranef_frame(estimates: Estimates, level: float = 0.95, beta: bool = False) -
     Parameters
     ----------
     estimates
-        Of a linear mixed model.
+        Of the fit.
     level
         Coverage of the (normal) intervals.
     beta
-        Whether standard errors include the uncertainty of the fixed effects.
+        Whether standard errors include the uncertainty of the fixed effects, as in
+        `conditional_covariances`.
 
     Returns
     -------
     DataFrame
         Columns `group, level, term, estimate, std_error, conf_low, conf_high,
-        shrinkage`; terms, then coefficients, then levels in their order.
+        shrinkage`; terms, then coefficients, then levels in their order. A column
+        `predictor` comes first where others than the mean have random effects.
         `shrinkage` is the reliability given θ and β, see the module.
     """
     z = critical_value(level)
@@ -94,8 +98,11 @@ def ranef_frame(estimates: Estimates, level: float = 0.95, beta: bool = False) -
             frame["conf_low"] = term.modes[:, a] - z * std_error
             frame["conf_high"] = term.modes[:, a] + z * std_error
             frame["shrinkage"] = reliability[:, a]
+            frame.insert(0, "predictor", term.predictor)
             parts.append(frame)
-    return _stack(parts, _RANEF_COLUMNS)
+    table = _stack(parts, _RANEF_COLUMNS)
+    only_mean = (table["predictor"] == "mean").all()
+    return table.drop(columns="predictor") if only_mean else table
 
 
 def coef_frame(estimates: Estimates, names: Sequence[str]) -> pd.DataFrame:
@@ -104,7 +111,7 @@ def coef_frame(estimates: Estimates, names: Sequence[str]) -> pd.DataFrame:
     Parameters
     ----------
     estimates
-        Of any model.
+        Of the fit.
     names
         (p,) names of the fixed effects.
 
@@ -115,12 +122,13 @@ def coef_frame(estimates: Estimates, names: Sequence[str]) -> pd.DataFrame:
         coefficients that have no fixed effect of their name. One row a level of
         each grouping factor; effects of other factors are left out (lme4's `coef`).
     """
-    random = [name for term in estimates.terms for name in term.names]
+    terms = [term for term in estimates.terms if term.predictor == "mean"]
+    random = [name for term in terms for name in term.names]
     columns = list(dict.fromkeys([*names, *random]))
     fixed = dict(zip(names, estimates.beta, strict=True))
     parts = []
-    for group in dict.fromkeys(term.group for term in estimates.terms):
-        members = [term for term in estimates.terms if term.group == group]
+    for group in dict.fromkeys(term.group for term in terms):
+        members = [term for term in terms if term.group == group]
         levels = members[0].levels
         values = np.tile([fixed.get(name, 0.0) for name in columns], (len(levels), 1))
         for term in members:
@@ -132,6 +140,7 @@ def coef_frame(estimates: Estimates, names: Sequence[str]) -> pd.DataFrame:
 
 
 _RANEF_COLUMNS = (
+    "predictor",
     "group",
     "level",
     "term",

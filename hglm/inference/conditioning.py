@@ -51,20 +51,26 @@ class Conditioning:
 def pair_terms(
     estimates: Estimates, design: PredictorDesign, random: str | Sequence[str]
 ) -> list[Conditioning]:
-    """Match the terms of the fit, in their order, with those of other rows.
+    """Match the terms of the fit, in their order, with those of the mean in other rows.
 
     The rows may lack grouping factors; terms of one factor are in the order of
-    the formula.
+    the formula. Terms of further predictors have no part in the mean.
     """
-    groups = chosen_groups((term.group for term in estimates.terms), random)
+    of_mean = [term for term in estimates.terms if term.predictor == "mean"]
+    groups = chosen_groups((term.group for term in of_mean), random)
     waiting: dict[str, list[RandomTerm]] = {}
     for columns in reversed(design.random):
         waiting.setdefault(columns.group, []).append(columns)
     found: dict[int, RandomTerm | None] = {}
-    for term in sorted(estimates.terms, key=lambda term: term.position):
+    for term in sorted(of_mean, key=lambda term: term.position):
         of_group = waiting.get(term.group)
         found[term.position] = of_group.pop() if of_group else None
-    return [Conditioning(t, found[t.position], t.group in groups) for t in estimates.terms]
+    return [
+        Conditioning(t, found[t.position], t.group in groups)
+        if t.predictor == "mean"
+        else Conditioning(t, None, chosen=False)
+        for t in estimates.terms
+    ]
 
 
 def chosen_groups(known: Iterable[str], random: str | Sequence[str]) -> tuple[str, ...]:

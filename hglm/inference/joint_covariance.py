@@ -1,4 +1,4 @@
-"""Joint covariance of the errors of fixed and random effects.
+"""Joint covariance of the errors of fixed and random effects, in factored form.
 
 Henderson's mixed model equations (Henderson 1975, Biometrics 31, 423-447;
 Robinson 1991, Statistical Science 6, 15-32, sec. 2) have the inverse
@@ -6,12 +6,13 @@ Robinson 1991, Statistical Science 6, 15-32, sec. 2) have the inverse
     Var [β̂ - β] = σ² [  C     -CB'   ]     C = (X'V^-1X)^-1,  Q = (Z'Z + Σ^-1)^-1
         [b̂ - b]      [ -BC   Q + BCB' ]     B = QZ'X
 
-on rows weighted by √w, Σ relative to σ². The error of x'β̂ + z'b̂ thus has variance
+on rows weighted by √w, Σ relative to σ². With C = RR' the error of x'β̂ + z'b̂ has
+variance
 
-    σ² (d'Cd + z'Qz),   d = x - B'z.                                         (1)
+    σ² (|x'R - z'G'|² + z'Qz),   G' = BR.                                     (1)
 
-With C = RR' it is σ²(|x'R - z'BR|² + z'Qz): no more is kept than R, BR by levels
-and what gives Q. Variance parameters are taken as known, as in lme4.
+The same form serves generalised models: whatever is estimated, with covariance RR',
+moves the mode of the random effects by a linear map (`hglm.inference.errors_of_fit`).
 """
 
 from __future__ import annotations
@@ -20,31 +21,29 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import linalg
 
 from hglm.covariance import Slot
-from hglm.criteria.profiled import solve
 from hglm.design.arrays import RandomTerm
-from hglm.fit.record import Estimates
 from hglm.numerics.factor import Factor, Plan, factorise
 from hglm.numerics.gramian import Gramian
 from hglm.numerics.quadratic_forms import GroupRows, quadratic_forms
 from hglm.typing import Matrix, Vector
 
-__all__ = ["JointCovariance", "error_variances", "group_rows", "joint_covariance"]
+__all__ = ["JointCovariance", "error_variances", "group_rows"]
 
 
 @dataclass(frozen=True, slots=True)
 class JointCovariance:
-    """Covariance of (β̂ - β, b̂ - b) in factored form."""
+    """Covariance of (β̂ - β, b̂ - b), scale times what the other fields give."""
 
     scale: float
-    """σ², or the dispersion φ."""
+    """σ²; 1 for generalised models."""
     root: Matrix
-    """(p, p) R: Var(β̂) = scale RR'."""
+    """(p, r) R: Var(β̂) = scale RR'."""
     sensitivity: tuple[Matrix, ...]
-    """(p, k, q) per group: R'B', in the standardised columns of the group."""
+    """(r, k, q) per group: G, in the standardised columns of the group."""
     gramian: Gramian
+    """Z'Z, or Z'WZ with the weights at the mode."""
     plan: Plan
     T: tuple[Matrix, ...]
     """(k, k) relative covariance factor of each group."""
@@ -56,25 +55,6 @@ class JointCovariance:
     def factor(self) -> Factor:
         """Factor V afresh, since some uses spoil the factor."""
         return factorise(self.gramian, self.plan, self.T)
-
-
-def joint_covariance(estimates: Estimates) -> JointCovariance:
-    """Prepare the joint covariance of a linear mixed model."""
-    state = estimates.state
-    problem = state.problem
-    solution = solve(problem, state.theta, state.reml)
-    L_X, p = solution.L_X, problem.p
-    inverse = linalg.solve_triangular(L_X, np.eye(p), lower=True) if p else L_X
-    return JointCovariance(
-        scale=solution.sigma2,
-        root=problem.fixed.to_beta @ inverse.T,
-        sensitivity=tuple(np.tensordot(inverse, b[:-1], (1, 0)) for b in solution.modes),
-        gramian=problem.gramian,
-        plan=problem.plan,
-        T=solution.T,
-        slots=problem.layout.slots,
-        maps=problem.maps,
-    )
 
 
 def group_rows(
@@ -113,13 +93,13 @@ def error_variances(joint: JointCovariance, X: Matrix, rows: Sequence[GroupRows]
     -------
     (m,)
     """
-    half = X @ joint.root  # (m, p)
+    half = X @ joint.root  # (m, r)
     for group, sensitivity in zip(rows, joint.sensitivity, strict=True):
         known = group.known
         codes, z = group.codes[known], group.z[known]
         for a in range(sensitivity.shape[1]):
             half[known] -= sensitivity[:, a, codes].T * z[:, a, None]
-    out: Vector = np.einsum("mp,mp->m", half, half)
+    out: Vector = np.einsum("mr,mr->m", half, half)
     if rows:
         out += quadratic_forms(joint.factor(), rows)
     out *= joint.scale

@@ -29,14 +29,15 @@ import pandas as pd
 from hglm.design import Design, DesignSpec, NewDesign, PredictorDesign, rebuild
 from hglm.errors import OptionError
 from hglm.fit.estimate import random_part
-from hglm.fit.record import Estimates
+from hglm.fit.record import Estimates, LinearState
 from hglm.inference.conditioning import (
     Conditioning,
     chosen_groups,
     pair_terms,
     refuse_new_levels,
 )
-from hglm.inference.joint_covariance import error_variances, group_rows, joint_covariance
+from hglm.inference.errors_of_fit import joint_covariance
+from hglm.inference.joint_covariance import error_variances, group_rows
 from hglm.inference.quantiles import critical_value
 from hglm.inference.simulate import draw_effects
 from hglm.typing import Frame, Matrix, Vector
@@ -97,7 +98,8 @@ def predict(
         an interval the columns `fit, std_error, conf_low, conf_high`, the
         standard error being that of the error the interval is about.
     """
-    _check_options(new_levels, interval, mean)
+    linear = isinstance(estimates.state, LinearState) and mean is None
+    _check_options(new_levels, interval, linear)
     design = rows.mean
     terms = pair_terms(estimates, design, random)
     if new_levels == "error":
@@ -177,6 +179,8 @@ def _unseen_variance(terms: Sequence[Conditioning], m: int) -> Vector:
     """z'Σz over the terms and rows that are not conditioned on. (m,)"""
     out = np.zeros(m)
     for term in terms:
+        if term.estimate.predictor != "mean":
+            continue
         columns = term.required()
         variance = np.einsum("mi,ij,mj->m", columns.z, term.estimate.covariance, columns.z)
         out += np.where(columns.codes < 0, variance, 0.0) if term.chosen else variance
@@ -206,7 +210,7 @@ def _all_rows(values: Vector, rows: NewDesign) -> Vector:
     return out
 
 
-def _check_options(new_levels: str, interval: str | None, mean: Mean | None) -> None:
+def _check_options(new_levels: str, interval: str | None, linear: bool) -> None:
     if new_levels not in ("error", "population", "sample"):
         raise OptionError(
             f'The option new_levels={new_levels!r} is none of "error", "population", "sample".'
@@ -220,8 +224,8 @@ def _check_options(new_levels: str, interval: str | None, mean: Mean | None) -> 
             'With new_levels="sample" a prediction is one random outcome, which has no interval; '
             'use new_levels="population".'
         )
-    if interval == "prediction" and mean is not None:
+    if interval == "prediction" and not linear:
         raise OptionError(
-            "A prediction interval is on the scale of the linear predictor; ask for "
-            'scale="link", or simulate new responses.'
+            "Prediction intervals are for linear mixed models, whose observations are normal; "
+            "simulate new responses and take their quantiles."
         )

@@ -1,13 +1,19 @@
-"""Residuals and leverage of a linear mixed model.
+"""Residuals and leverage.
 
-With μ̂ = Xβ̂ + offset + Zb̂ and rows of variance σ²/w:
+With μ̂ the fitted mean given the random effects:
 
     response               y - μ̂
-    deviance               √w (y - μ̂)
-    pearson                √w (y - μ̂)/σ̂                   (nlme's "pearson")
+    deviance               ±√d, d the unit deviance with weights; √w (y - μ̂) if normal
+    pearson                (y - μ̂)/sd(y | b), sd = σ̂/√w if normal
+
+and for linear mixed models
+
     studentised            √w (y - μ̂)/(σ̂ √(1 - h))
     marginal               y - Xβ̂ - offset
     standardised_marginal  (y - Xβ̂ - offset)/sd(y),  sd(y)² = z'Var(b)z + σ̂²/w
+
+The standard deviations hold the estimated dispersion, as nlme's and unlike lme4's
+Pearson residuals.
 
 h is the leverage, the diagonal of the hat matrix H of the conditional fit
 μ̂ = Hy (Nobre & Singer 2011, Biometrical Journal 53, 63-87): on rows weighted by
@@ -26,8 +32,10 @@ import pandas as pd
 
 from hglm.design import Design
 from hglm.errors import OptionError
-from hglm.fit.record import Estimates
-from hglm.inference.joint_covariance import error_variances, group_rows, joint_covariance
+from hglm.fit.record import Estimates, GeneralisedState
+from hglm.inference.errors_of_fit import joint_covariance
+from hglm.inference.family_point import family_point, fitted_predictors
+from hglm.inference.joint_covariance import error_variances, group_rows
 from hglm.typing import Vector
 
 __all__ = ["RESIDUALS", "leverage", "marginal_variances", "residuals"]
@@ -43,8 +51,8 @@ def residuals(estimates: Estimates, design: Design, kind: str = "response") -> p
     estimates, design
         Of the fit.
     kind
-        ``"response"``, ``"deviance"``, ``"pearson"``, ``"studentised"``,
-        ``"marginal"`` or ``"standardised_marginal"``.
+        ``"response"``, ``"deviance"`` or ``"pearson"``; for linear models also
+        ``"studentised"``, ``"marginal"`` or ``"standardised_marginal"``.
 
     Returns
     -------
@@ -55,11 +63,15 @@ def residuals(estimates: Estimates, design: Design, kind: str = "response") -> p
         raise OptionError(
             f"There are no residuals of kind {kind!r}; choose one of {', '.join(RESIDUALS)}."
         )
-    return pd.Series(RESIDUALS[kind](estimates, design), index=design.index, name=kind)
+    if isinstance(estimates.state, GeneralisedState):
+        values = _of_family(estimates.state, estimates, design, kind)
+    else:
+        values = RESIDUALS[kind](estimates, design)
+    return pd.Series(values, index=design.index, name=kind)
 
 
 def leverage(estimates: Estimates, design: Design) -> Vector:
-    """Compute the diagonal of the hat matrix of the conditional fit.
+    """Compute the diagonal of the hat matrix of a linear mixed model, see the module.
 
     A row that stands for f observations has the leverage of each of them; the
     effective number of parameters is Σ f h.
@@ -68,6 +80,7 @@ def leverage(estimates: Estimates, design: Design) -> Vector:
     -------
     (n,)
     """
+    _sigma(estimates)
     joint = joint_covariance(estimates)
     columns = [design.mean.random[term.position] for term in estimates.terms]
     variance = error_variances(joint, design.mean.X, group_rows(joint, columns, design.n))
@@ -116,9 +129,35 @@ def _standardised_marginal(estimates: Estimates, design: Design) -> Vector:
 
 
 def _sigma(estimates: Estimates) -> float:
-    if estimates.sigma is None:
-        raise OptionError("The model has no residual standard deviation to scale residuals by.")
+    """Return the residual standard deviation, which linear models alone have."""
+    if isinstance(estimates.state, GeneralisedState) or estimates.sigma is None:
+        raise OptionError(
+            "This is for linear mixed models; generalised ones have residuals of the kinds "
+            "response, deviance and pearson."
+        )
     return estimates.sigma
+
+
+def _of_family(state: GeneralisedState, estimates: Estimates, design: Design, kind: str) -> Vector:
+    """Residuals of a generalised model. (n,)"""
+    family = state.problem.likelihood.family
+    point = family_point(state, design, fitted_predictors(estimates))
+    mean, variance = (moment.value for moment in family.moments(point))
+    if kind == "response":
+        return design.y - mean
+    if kind == "pearson":
+        return (design.y - mean) / np.sqrt(variance)
+    if kind != "deviance":
+        raise OptionError(
+            f"Residuals of kind {kind!r} are for linear mixed models; choose response, deviance "
+            "or pearson."
+        )
+    deviance = family.unit_deviance(design.y, point)
+    if deviance is None:
+        raise OptionError(
+            f"The {family.name} family has no deviance residuals; choose response or pearson."
+        )
+    return np.sign(design.y - mean) * np.sqrt(np.maximum(deviance, 0.0))
 
 
 RESIDUALS: Mapping[str, Callable[[Estimates, Design], Vector]] = {
@@ -129,4 +168,4 @@ RESIDUALS: Mapping[str, Callable[[Estimates, Design], Vector]] = {
     "marginal": _marginal,
     "standardised_marginal": _standardised_marginal,
 }
-"""Kind of residual -> its computation. (n,)"""
+"""Kind of residual -> its computation for linear models. (n,)"""

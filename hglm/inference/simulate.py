@@ -1,7 +1,8 @@
 """New responses from a fitted model: the parametric bootstrap's generator.
 
-y* = Xβ̂ + offset + Zb* + σ̂ e*/√w with e* ~ N(0, I) and either new random effects
-b* ~ N(0, σ²Σ), independent from level to level, or the conditional modes b̂.
+Each draw takes either new random effects b* ~ N(0, Σ), independent from level to level,
+or the conditional modes b̂; then responses given the linear predictors Xβ̂ + offset + Zb:
+normal with variance σ̂²/w in linear models, from the family in others.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ from hglm.covariance import lower_factor
 from hglm.design import Design, PredictorDesign
 from hglm.errors import DataError, OptionError
 from hglm.fit.estimate import random_part
-from hglm.fit.record import Estimates, TermEstimate
+from hglm.fit.record import Estimates, GeneralisedState, TermEstimate
+from hglm.inference.family_point import family_point
 from hglm.typing import Matrix, Vector
 
-__all__ = ["RandomDraws", "draw_effects", "simulate", "simulated_predictors"]
+__all__ = ["RandomDraws", "draw_effects", "simulate"]
 
 RandomDraws: TypeAlias = Literal["new", "conditional"]
 
@@ -30,7 +32,7 @@ def simulate(
     rng: np.random.Generator | int | None = None,
     random: RandomDraws = "new",
 ) -> Matrix:
-    """Draw responses of a linear mixed model.
+    """Draw responses.
 
     The first m of n draws are those of a call for m with the same seed.
 
@@ -39,7 +41,9 @@ def simulate(
     estimates
         Of the fit.
     design
-        Of the fit, or for other rows with the same levels.
+        Of the fit, or of other rows with the same levels. Offsets, weights and
+        trials are respected; frequencies other than one are refused, since one
+        number cannot stand for several independent observations.
     n
         Number of draws.
     rng
@@ -50,45 +54,22 @@ def simulate(
     Returns
     -------
     (n_rows, n)
-        Each column a response, contiguous in memory.
+        Each column a response, contiguous in memory; on the scale of `Design.y`.
     """
     if n < 1:
         raise OptionError(f"The number of simulations n={n!r} is not positive; give 1 or more.")
+    if random not in ("new", "conditional"):
+        raise OptionError(f'The option random={random!r} is neither "new" nor "conditional".')
     if design.frequencies is not None and np.any(design.frequencies != 1):
         raise DataError(
             "A row that stands for several observations cannot be simulated as one number; "
             "repeat the rows instead of using `frequencies`."
         )
-    if estimates.sigma is None:
-        raise OptionError("The model has no residual; its responses cannot be simulated here.")
     rng = np.random.default_rng(rng)
-    scale = estimates.sigma if design.weights is None else estimates.sigma / np.sqrt(design.weights)
     out = np.empty((design.n, n), order="F")
-    for i, eta in enumerate(simulated_predictors(estimates, design.mean, n, rng, random)):
-        out[:, i] = eta + scale * rng.standard_normal(design.n)
+    for i, predictors in enumerate(_predictors(estimates, design, n, rng, random)):
+        out[:, i] = _responses(estimates, design, predictors, rng)
     return out
-
-
-def simulated_predictors(
-    estimates: Estimates,
-    design: PredictorDesign,
-    n: int,
-    rng: np.random.Generator,
-    random: RandomDraws = "new",
-) -> Iterator[Vector]:
-    """Draw n linear predictors (n_rows,) of any model, one after the other."""
-    if random not in ("new", "conditional"):
-        raise OptionError(f'The option random={random!r} is neither "new" nor "conditional".')
-    fixed = design.X @ estimates.beta
-    if design.offset is not None:
-        fixed = fixed + design.offset
-    modes = estimates.modes_by_position
-    for _ in range(n):
-        if random == "new":
-            modes = {
-                term.position: draw_effects(term, len(term.levels), rng) for term in estimates.terms
-            }
-        yield fixed + random_part(design, modes)
 
 
 def draw_effects(term: TermEstimate, n_levels: int, rng: np.random.Generator) -> Matrix:
@@ -102,3 +83,44 @@ def draw_effects(term: TermEstimate, n_levels: int, rng: np.random.Generator) ->
     root = lower_factor(vectors * np.sqrt(np.maximum(values, 0.0)))
     draws: Matrix = rng.standard_normal((n_levels, term.k)) @ root.T
     return draws
+
+
+def _predictors(
+    estimates: Estimates, design: Design, n: int, rng: np.random.Generator, random: RandomDraws
+) -> Iterator[dict[str, Vector]]:
+    """Draw all linear predictors, (n_rows,) by name, n times."""
+    designs = {"mean": design.mean, **design.others}
+    betas = {"mean": estimates.beta} | {name: c.beta for name, c in estimates.others.items()}
+    fixed = {
+        name: _fixed_part(designs[name], beta) if name in designs else np.full(design.n, beta[0])
+        for name, beta in betas.items()
+    }
+    for _ in range(n):
+        effects: dict[str, dict[int, Matrix]] = {name: {} for name in designs}
+        for term in estimates.terms:
+            new = random == "new"
+            b = draw_effects(term, len(term.levels), rng) if new else term.modes
+            effects[term.predictor][term.position] = b
+        drawn = {name: random_part(designs[name], modes) for name, modes in effects.items()}
+        yield {name: eta + drawn[name] if name in drawn else eta for name, eta in fixed.items()}
+
+
+def _fixed_part(design: PredictorDesign, beta: Vector) -> Vector:
+    """Xβ + offset. (n_rows,)"""
+    eta: Vector = design.X @ beta
+    return eta if design.offset is None else eta + design.offset
+
+
+def _responses(
+    estimates: Estimates, design: Design, predictors: dict[str, Vector], rng: np.random.Generator
+) -> Vector:
+    """Draw responses given the linear predictors. (n_rows,)"""
+    state = estimates.state
+    if isinstance(state, GeneralisedState):
+        family = state.problem.likelihood.family
+        return family.simulate(family_point(state, design, predictors), rng)
+    assert estimates.sigma is not None  # linear models have a residual
+    noise = estimates.sigma * rng.standard_normal(design.n)
+    if design.weights is not None:
+        noise /= np.sqrt(design.weights)
+    return predictors["mean"] + noise

@@ -1,0 +1,26 @@
+"""A family at given linear predictors of the rows of a design."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from hglm.design import Design
+from hglm.families import Point, Sizes, point_at
+from hglm.fit.record import Estimates, GeneralisedState
+from hglm.typing import Vector
+
+__all__ = ["family_point", "fitted_predictors"]
+
+
+def family_point(
+    state: GeneralisedState, design: Design, predictors: Mapping[str, Vector]
+) -> Point:
+    """Gather predictors by name, (n,) each, in the order of the fit's family."""
+    names = [parameter.name for parameter in state.problem.likelihood.family.parameters]
+    return point_at([predictors[name] for name in names], Sizes(design.trials, design.weights))
+
+
+def fitted_predictors(estimates: Estimates) -> dict[str, Vector]:
+    """Return the fitted linear predictors by name, (n,) each."""
+    others = {name: part.linear_predictor for name, part in estimates.others.items()}
+    return {"mean": estimates.linear_predictor, **others}
