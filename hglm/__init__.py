@@ -1,11 +1,19 @@
-"""Hierarchical generalised linear models: a formula and a data frame to honest tables."""
+"""Hierarchical generalised linear models: a formula and a data frame to honest tables.
+
+Public names are loaded when first used, so that `import hglm` costs next to nothing.
+"""
 
 from __future__ import annotations
 
-from hglm.datasets import describe_dataset, list_datasets, load_dataset
-from hglm.fit.methods import ML, REML, Laplace, Quadrature
-from hglm.model import Model, fit, glmer, lmer
-from hglm.result import Fit
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hglm.compare import compare
+    from hglm.datasets import describe_dataset, list_datasets, load_dataset
+    from hglm.fitting.methods import ML, REML, Laplace, Quadrature
+    from hglm.model import Model, fit, glmer, lmer
+    from hglm.result import Fit
 
 __all__ = [
     "ML",
@@ -14,6 +22,7 @@ __all__ = [
     "Laplace",
     "Model",
     "Quadrature",
+    "compare",
     "describe_dataset",
     "fit",
     "glmer",
@@ -21,3 +30,22 @@ __all__ = [
     "lmer",
     "load_dataset",
 ]
+
+_HOMES = {
+    "hglm.compare": ("compare",),
+    "hglm.datasets": ("describe_dataset", "list_datasets", "load_dataset"),
+    "hglm.fitting.methods": ("ML", "REML", "Laplace", "Quadrature"),
+    "hglm.model": ("Model", "fit", "glmer", "lmer"),
+    "hglm.result": ("Fit",),
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'hglm' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

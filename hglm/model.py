@@ -9,10 +9,10 @@ from hglm.design import Design, DesignSpec, build_design, check_levels
 from hglm.errors import OptionError
 from hglm.families import Family, resolve_family
 from hglm.families.zero import ZeroInflated
-from hglm.fit.estimate import estimate_linear
-from hglm.fit.estimate_generalised import estimate_generalised
-from hglm.fit.methods import ML, REML, Laplace, Method, resolve_method
-from hglm.fit.record import Estimates
+from hglm.fitting.estimate import estimate_linear
+from hglm.fitting.estimate_generalised import estimate_generalised
+from hglm.fitting.methods import ML, REML, Laplace, Method, resolve_method
+from hglm.fitting.record import Estimates
 from hglm.formula import PredictorFormula, parse_formula, parse_predictor
 from hglm.result import Fit
 from hglm.typing import Frame, Vector

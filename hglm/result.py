@@ -12,8 +12,8 @@ import pandas as pd
 
 from hglm.design import Design, DesignSpec
 from hglm.families import Family
-from hglm.fit.certificate import Certificate
-from hglm.fit.record import Coefficients, Estimates
+from hglm.fitting.certificate import Certificate
+from hglm.fitting.record import Coefficients, Estimates
 from hglm.formula import ModelFormula
 from hglm.inference.anova import anova_table
 from hglm.inference.conditional import coef_frame, ranef_frame

@@ -13,8 +13,8 @@ import pandas as pd
 
 from dense_oracle import dense_covariance, dense_z
 from hglm.design import Design, DesignSpec, PredictorDesign, build_design
-from hglm.fit.estimate import estimate_linear
-from hglm.fit.record import Estimates
+from hglm.fitting.estimate import estimate_linear
+from hglm.fitting.record import Estimates
 from hglm.formula import parse_formula
 from hglm.typing import Matrix, Vector
 

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from hglm.design.arrays import Design, PredictorDesign, RandomTerm
-from hglm.fit.certificate import Certificate
-from hglm.fit.record import Estimates, TermEstimate
+from hglm.fitting.certificate import Certificate
+from hglm.fitting.record import Estimates, TermEstimate
 from hglm.report import coefficient_frame
 from reference_data import inference_reference, reference
 

@@ -9,7 +9,7 @@ import pytest
 from hglm.criteria.linear_problem import linear_problem
 from hglm.design import NewDesign, build_design
 from hglm.errors import DataError, OptionError
-from hglm.fit.estimate import estimate_linear
+from hglm.fitting.estimate import estimate_linear
 from hglm.formula import parse_formula
 from hglm.inference.predict import predict, prediction_rows
 from hglm.numerics.quadratic_forms import _colours, _components

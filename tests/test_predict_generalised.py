@@ -9,7 +9,7 @@ import pytest
 import hglm
 from hglm.criteria.laplace import evaluate_laplace
 from hglm.errors import OptionError
-from hglm.fit.record import GeneralisedState
+from hglm.fitting.record import GeneralisedState
 from hglm.inference.conditional import coef_frame, conditional_covariances, ranef_frame
 from hglm.inference.errors_of_fit import _mode_slopes, joint_covariance
 from hglm.inference.predict import predict, prediction_rows

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import hglm
-from hglm.fit.record import Estimates, TermEstimate
+from hglm.fitting.record import Estimates, TermEstimate
 from hglm.report import summarise
 from hglm.report.random_effects import random_effects_table
 from hglm.report.render import render

@@ -10,7 +10,7 @@ import pytest
 
 from hglm.design import build_design
 from hglm.errors import OptionError
-from hglm.fit.estimate import estimate_linear
+from hglm.fitting.estimate import estimate_linear
 from hglm.formula import parse_formula
 from hglm.inference.conditional import coef_frame, conditional_covariances, ranef_frame
 from hglm.inference.predict import predict, prediction_rows

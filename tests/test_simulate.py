@@ -9,8 +9,8 @@ import pytest
 
 from hglm.design import build_design
 from hglm.errors import DataError, OptionError
-from hglm.fit.estimate import estimate_linear
-from hglm.fit.record import Estimates
+from hglm.fitting.estimate import estimate_linear
+from hglm.fitting.record import Estimates
 from hglm.formula import parse_formula
 from hglm.inference.simulate import simulate
 from hglm.typing import Vector

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from hglm.fit.record import Estimates
+from hglm.fitting.record import Estimates
 from hglm.inference.contrasts import AnovaType, term_contrasts
 from hglm.inference.terms import FixedTerms
 from hglm.inference.tests import denominator, joint_test

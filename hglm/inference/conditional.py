@@ -24,7 +24,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from hglm.fit.record import Estimates, TermEstimate
+from hglm.fitting.record import Estimates, TermEstimate
 from hglm.inference.errors_of_fit import joint_covariance
 from hglm.inference.quantiles import critical_value
 from hglm.typing import Matrix

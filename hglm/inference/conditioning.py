@@ -11,7 +11,7 @@ import pandas as pd
 from hglm.design import NewDesign, PredictorDesign, RandomTerm
 from hglm.design.table import labels
 from hglm.errors import DataError, OptionError
-from hglm.fit.record import Estimates, TermEstimate
+from hglm.fitting.record import Estimates, TermEstimate
 from hglm.formula.hints import did_you_mean
 
 __all__ = ["Conditioning", "chosen_groups", "pair_terms", "refuse_new_levels"]

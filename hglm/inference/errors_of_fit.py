@@ -24,8 +24,8 @@ from hglm.criteria.generalised_problem import GeneralisedProblem
 from hglm.criteria.mode import Mode, counted
 from hglm.criteria.profiled import solve
 from hglm.errors import FitError
-from hglm.fit.estimate_generalised import joint_covariance_of
-from hglm.fit.record import Estimates, GeneralisedState, LinearState
+from hglm.fitting.estimate_generalised import joint_covariance_of
+from hglm.fitting.record import Estimates, GeneralisedState, LinearState
 from hglm.inference.joint_covariance import JointCovariance
 from hglm.numerics.factor import Factor, factorise
 from hglm.typing import Matrix, Vector

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from hglm.design import Design
 from hglm.families import Point, Sizes, point_at
-from hglm.fit.record import Estimates, GeneralisedState
+from hglm.fitting.record import Estimates, GeneralisedState
 from hglm.typing import Vector
 
 __all__ = ["family_point", "fitted_predictors"]

@@ -27,7 +27,7 @@ import numpy as np
 from scipy import linalg
 
 from hglm.errors import OptionError
-from hglm.fit.record import Estimates
+from hglm.fitting.record import Estimates
 from hglm.inference.directions import covariance_directions
 from hglm.inference.level_traces import level_traces
 from hglm.inference.scores import first_products, linear_state, scores, second_products

@@ -28,8 +28,8 @@ import pandas as pd
 
 from hglm.design import Design, DesignSpec, NewDesign, PredictorDesign, rebuild
 from hglm.errors import OptionError
-from hglm.fit.estimate import random_part
-from hglm.fit.record import Estimates, LinearState
+from hglm.fitting.estimate import random_part
+from hglm.fitting.record import Estimates, LinearState
 from hglm.inference.conditioning import (
     Conditioning,
     chosen_groups,

@@ -32,7 +32,7 @@ import pandas as pd
 
 from hglm.design import Design
 from hglm.errors import OptionError
-from hglm.fit.record import Estimates, GeneralisedState
+from hglm.fitting.record import Estimates, GeneralisedState
 from hglm.inference.errors_of_fit import joint_covariance
 from hglm.inference.family_point import family_point, fitted_predictors
 from hglm.inference.joint_covariance import error_variances, group_rows

@@ -37,7 +37,7 @@ from scipy import linalg
 
 from hglm.criteria.linear_problem import LinearProblem
 from hglm.criteria.profiled import evaluate
-from hglm.fit.record import Estimates
+from hglm.fitting.record import Estimates
 from hglm.inference.directions import theta_directions
 from hglm.inference.level_traces import is_cheap, level_traces
 from hglm.inference.scores import (

@@ -28,7 +28,7 @@ from scipy import linalg
 from hglm.criteria.linear_problem import LinearProblem
 from hglm.criteria.profiled import Solution, solve
 from hglm.errors import OptionError
-from hglm.fit.record import Estimates, LinearState
+from hglm.fitting.record import Estimates, LinearState
 from hglm.typing import Matrix, Vector
 
 __all__ = [

@@ -15,8 +15,8 @@ import numpy as np
 from hglm.covariance import lower_factor
 from hglm.design import Design, PredictorDesign
 from hglm.errors import DataError, OptionError
-from hglm.fit.estimate import random_part
-from hglm.fit.record import Estimates, GeneralisedState, TermEstimate
+from hglm.fitting.estimate import random_part
+from hglm.fitting.record import Estimates, GeneralisedState, TermEstimate
 from hglm.inference.family_point import family_point
 from hglm.typing import Matrix, Vector
 

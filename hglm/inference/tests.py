@@ -15,7 +15,7 @@ import numpy as np
 from scipy import linalg, special
 
 from hglm.errors import OptionError
-from hglm.fit.record import Estimates
+from hglm.fitting.record import Estimates
 from hglm.inference.contrasts import reduced
 from hglm.inference.kenward_roger import kenward_roger
 from hglm.inference.quantiles import critical_value

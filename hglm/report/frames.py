@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from hglm.covariance import structure
-from hglm.fit.record import Estimates, TermEstimate
+from hglm.fitting.record import Estimates, TermEstimate
 from hglm.typing import Matrix, Vector
 
 __all__ = [

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from hglm.fit.record import Estimates, TermEstimate
+from hglm.fitting.record import Estimates, TermEstimate
 from hglm.report.document import Table
 from hglm.report.formats import Fixed
 from hglm.report.frames import correlation_matrix, has_correlations

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from hglm.design.arrays import Design
-from hglm.fit.record import Estimates
+from hglm.fitting.record import Estimates
 from hglm.report.frames import glance_frame, varcorr_frame
 from hglm.report.grid import with_index
 

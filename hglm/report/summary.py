@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from hglm.design.arrays import Design
-from hglm.fit.record import Estimates
+from hglm.fitting.record import Estimates
 from hglm.report.document import Document, Fact, Table
 from hglm.report.formats import Fixed, count
 from hglm.report.frames import glance_frame, varcorr_frame

@@ -8,8 +8,8 @@ from itertools import combinations
 import numpy as np
 
 from hglm.design.arrays import Design
-from hglm.fit.certificate import Certificate
-from hglm.fit.record import Estimates, TermEstimate
+from hglm.fitting.certificate import Certificate
+from hglm.fitting.record import Estimates, TermEstimate
 from hglm.report.frames import correlation_matrix, has_correlations
 from hglm.typing import BoolArray
 

@@ -11,7 +11,7 @@ import pandas as pd
 from hglm.criteria.generalised_problem import GeneralisedProblem
 from hglm.criteria.laplace import MarginalEvaluation
 from hglm.criteria.linear_problem import LinearProblem
-from hglm.fit.certificate import Certificate
+from hglm.fitting.certificate import Certificate
 from hglm.typing import Matrix, Vector
 
 __all__ = ["Coefficients", "Estimates", "GeneralisedState", "LinearState", "TermEstimate"]

@@ -13,11 +13,11 @@ from hglm.criteria.grouped_terms import group_terms
 from hglm.criteria.quadrature import check_quadrature, evaluate_quadrature
 from hglm.design.arrays import Design, PredictorDesign
 from hglm.families import Family, Response, Sizes, bind
-from hglm.fit.estimate import is_small
-from hglm.fit.generalised import Criterion, GeneralisedOptimum, fit_generalised
-from hglm.fit.generalised_start import generalised_start
-from hglm.fit.methods import Laplace, Quadrature
-from hglm.fit.record import Coefficients, Estimates, GeneralisedState, TermEstimate
+from hglm.fitting.estimate import is_small
+from hglm.fitting.generalised import Criterion, GeneralisedOptimum, fit_generalised
+from hglm.fitting.generalised_start import generalised_start
+from hglm.fitting.methods import Laplace, Quadrature
+from hglm.fitting.record import Coefficients, Estimates, GeneralisedState, TermEstimate
 from hglm.numerics.threads import single_thread
 from hglm.typing import Matrix, Vector
 

@@ -19,7 +19,7 @@ from hglm.covariance import lower_factor
 from hglm.criteria.linear_problem import LinearProblem
 from hglm.criteria.moments import moment_start
 from hglm.criteria.profiled import Evaluation, Solution, evaluate, solve
-from hglm.fit.certificate import Certificate
+from hglm.fitting.certificate import Certificate
 from hglm.numerics.trust_region import TrustRegion, TrustRegionResult, minimise
 from hglm.typing import Matrix, Vector
 

@@ -10,8 +10,8 @@ from scipy import linalg
 from hglm.criteria.linear_problem import LinearProblem, linear_problem
 from hglm.criteria.profiled import Solution
 from hglm.design.arrays import Design, PredictorDesign
-from hglm.fit.linear import LinearOptimum, fit_linear
-from hglm.fit.record import Estimates, LinearState, TermEstimate
+from hglm.fitting.linear import LinearOptimum, fit_linear
+from hglm.fitting.record import Estimates, LinearState, TermEstimate
 from hglm.numerics.threads import single_thread
 from hglm.typing import Matrix, Vector
 

@@ -21,7 +21,7 @@ from hglm.criteria.generalised_problem import GeneralisedProblem
 from hglm.criteria.information import working_information
 from hglm.criteria.laplace import MarginalEvaluation, evaluate_laplace
 from hglm.covariance import lower_factor
-from hglm.fit.certificate import Certificate
+from hglm.fitting.certificate import Certificate
 from hglm.numerics.quasi_newton import QuasiNewtonResult, minimise_sr1
 from hglm.numerics.trust_region import TrustRegion, curvature_scale
 from hglm.typing import Matrix, Vector

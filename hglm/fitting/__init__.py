@@ -1,0 +1,1 @@
+"""Fitting: start values, search, certificate, and the record of estimates."""
