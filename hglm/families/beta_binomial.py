@@ -29,10 +29,11 @@ from hglm.families.binomial import (
     trials_of,
 )
 from hglm.families.checks import check_link, check_sizes
-from hglm.families.counts import rising_of, summed_cdf
+from hglm.families.counts import summed_cdf
 from hglm.families.dispersion import POSITIVE_LINKS, dispersion_parameter, log_dispersion
 from hglm.families.jets import Jet
 from hglm.families.links import LINKS, log_probabilities
+from hglm.families.rising import rising_of
 from hglm.numerics import special
 from hglm.typing import Vector
 

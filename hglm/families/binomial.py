@@ -12,7 +12,7 @@ from scipy.special import betaincc, betaln, rel_entr
 from hglm.families.base import Family, Kernel, Parameter, Point, Response, Sizes, Support
 from hglm.families.checks import check_link, check_sizes, require
 from hglm.families.jets import Jet
-from hglm.families.links import LINKS, log_odds, log_probabilities
+from hglm.families.links import LINKS, log_mean, log_odds, log_probabilities
 from hglm.numerics import special
 from hglm.typing import Vector
 
@@ -28,6 +28,8 @@ __all__ = [
 
 PROBABILITY_LINKS = ("logit", "probit", "cloglog", "cauchit")
 """Links of a probability whose inverse is a distribution function."""
+
+_SYMMETRIC = ("probit", "cauchit")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,8 @@ class Binomial(Family):
     def kernel(self, data: Response) -> Kernel:
         if self.link == "logit":
             return _logit_kernel(data)
+        if self.link in _SYMMETRIC and data.sizes.trials is None:
+            return _symmetric_kernel(data, self.link)
         count, failures, constant = successes(data)
 
         def log_density(point: Point) -> Jet:
@@ -111,6 +115,16 @@ def _logit_kernel(data: Response) -> Kernel:
         if trials is None:
             return eta.compose(*terms)
         return eta.compose(terms[0] * trials + constant, *(t * trials for t in terms[1:]))
+
+    return log_density
+
+
+def _symmetric_kernel(data: Response, link: str) -> Kernel:
+    """log F(η) for y = 1 and log F(-η) for y = 0, in one evaluation."""
+    side = 2.0 * data.y - 1.0
+
+    def log_density(point: Point) -> Jet:
+        return log_mean(LINKS[link], point.predictors[0] * side)
 
     return log_density
 

@@ -14,8 +14,7 @@ import numpy as np
 from scipy.special import gammaln
 
 from hglm.families.base import Family, Point, Response
-from hglm.families.jets import Jet, Univariate
-from hglm.numerics.gamma import log_rising
+from hglm.families.jets import Jet
 from hglm.typing import Codes, Vector
 
 __all__ = [
@@ -25,7 +24,6 @@ __all__ = [
     "draw_by_inversion",
     "excess_variance",
     "log_factorial",
-    "rising_of",
     "summed_cdf",
     "take",
 ]
@@ -55,23 +53,6 @@ def excess_variance(y: Vector, mu: Vector | None) -> tuple[float, float]:
     squares = np.mean(np.square(centre))
     excess = np.mean(np.square(y - centre) - centre)
     return float(np.maximum(excess, 1e-3 * squares)), float(np.maximum(squares, 1e-8))
-
-
-def rising_of(y: Vector) -> Univariate:
-    """Return R(y; exp κ) as a function of κ, by table where κ is one number.
-
-    R(y; k) = log Γ(y + k) - log Γ(k) - y log k, see `hglm.numerics.gamma`.
-    """
-    largest = int(np.max(y, initial=0.0))
-    table = np.arange(largest + 1.0) if largest < y.size else y
-    rows = y.astype(np.intp) if largest < y.size else slice(None)
-
-    def rising(kappa: Vector, order: int) -> tuple[Vector, ...]:
-        if kappa.ndim > 0:
-            return log_rising(kappa, y, order)
-        return tuple(term[rows] for term in log_rising(kappa, table, order))
-
-    return rising
 
 
 def log_factorial(y: Vector) -> Vector:

@@ -79,8 +79,12 @@ class ProbabilityLink(Link):
     __slots__ = ()
 
     @abstractmethod
-    def log_probabilities(self, eta: Jet) -> tuple[Jet, Jet]:
-        """Return log μ and log(1 - μ)."""
+    def log_probability(self, eta: Jet) -> Jet:
+        """Return log μ."""
+
+    @abstractmethod
+    def log_complement(self, eta: Jet) -> Jet:
+        """Return log(1 - μ)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,8 +170,11 @@ class Logit(ProbabilityLink):
     def lift(self, eta: Jet) -> Jet:
         return eta
 
-    def log_probabilities(self, eta: Jet) -> tuple[Jet, Jet]:
-        return eta.apply(special.log_sigmoid), -eta.apply(special.softplus)
+    def log_probability(self, eta: Jet) -> Jet:
+        return eta.apply(special.log_sigmoid)
+
+    def log_complement(self, eta: Jet) -> Jet:
+        return -eta.apply(special.softplus)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,10 +188,13 @@ class Probit(ProbabilityLink):
         return np.asarray(scipy_special.ndtri(mu))
 
     def lift(self, eta: Jet) -> Jet:
-        return _difference(self.log_probabilities(eta))
+        return self.log_probability(eta) - self.log_complement(eta)
 
-    def log_probabilities(self, eta: Jet) -> tuple[Jet, Jet]:
-        return eta.apply(special.log_ndtr), (-eta).apply(special.log_ndtr)
+    def log_probability(self, eta: Jet) -> Jet:
+        return eta.apply(special.log_ndtr)
+
+    def log_complement(self, eta: Jet) -> Jet:
+        return (-eta).apply(special.log_ndtr)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,10 +208,13 @@ class Cloglog(ProbabilityLink):
         return np.log(-np.log1p(-mu))
 
     def lift(self, eta: Jet) -> Jet:
-        return _difference(self.log_probabilities(eta))
+        return self.log_probability(eta) - self.log_complement(eta)
 
-    def log_probabilities(self, eta: Jet) -> tuple[Jet, Jet]:
-        return eta.apply(special.log_cloglog), -eta.apply(special.exp)
+    def log_probability(self, eta: Jet) -> Jet:
+        return eta.apply(special.log_cloglog)
+
+    def log_complement(self, eta: Jet) -> Jet:
+        return -eta.apply(special.exp)
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,14 +228,13 @@ class Cauchit(ProbabilityLink):
         return np.tan(np.pi * (mu - 0.5))
 
     def lift(self, eta: Jet) -> Jet:
-        return _difference(self.log_probabilities(eta))
+        return self.log_probability(eta) - self.log_complement(eta)
 
-    def log_probabilities(self, eta: Jet) -> tuple[Jet, Jet]:
-        return eta.apply(special.log_cauchit), (-eta).apply(special.log_cauchit)
+    def log_probability(self, eta: Jet) -> Jet:
+        return eta.apply(special.log_cauchit)
 
-
-def _difference(pair: tuple[Jet, Jet]) -> Jet:
-    return pair[0] - pair[1]
+    def log_complement(self, eta: Jet) -> Jet:
+        return (-eta).apply(special.log_cauchit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,7 +279,7 @@ def mean(link: Link, eta: Jet) -> Jet:
 def log_mean(link: Link, eta: Jet) -> Jet:
     """Return log μ as a jet; nan where μ is not positive."""
     if isinstance(link, ProbabilityLink):
-        return link.log_probabilities(eta)[0]
+        return link.log_probability(eta)
     lifted = link.lift(eta)
     return lifted if link.scale == "log" else lifted.apply(special.log)
 
@@ -275,7 +287,7 @@ def log_mean(link: Link, eta: Jet) -> Jet:
 def log_probabilities(link: Link, eta: Jet) -> tuple[Jet, Jet]:
     """Return log μ and log(1 - μ) as jets; nan where μ is not in (0, 1)."""
     if isinstance(link, ProbabilityLink):
-        return link.log_probabilities(eta)
+        return link.log_probability(eta), link.log_complement(eta)
     log_mu = log_mean(link, eta)
     return log_mu, log_mu.apply(special.log1mexp)
 
@@ -284,7 +296,8 @@ def log_odds(link: Link, eta: Jet) -> Jet:
     """Return log μ - log(1 - μ) as a jet."""
     if isinstance(link, ProbabilityLink):
         return link.lift(eta)
-    return _difference(log_probabilities(link, eta))
+    log_mu, log_1mu = log_probabilities(link, eta)
+    return log_mu - log_1mu
 
 
 def inverse(link: Link, eta: Vector) -> Vector:

@@ -34,11 +34,11 @@ from hglm.families.counts import (
     count_start,
     excess_variance,
     log_factorial,
-    rising_of,
 )
 from hglm.families.dispersion import POSITIVE_LINKS, dispersion_parameter, log_dispersion
 from hglm.families.jets import Jet
 from hglm.families.links import LINKS, log_mean
+from hglm.families.rising import rising_of
 from hglm.numerics import special
 from hglm.typing import Vector
 

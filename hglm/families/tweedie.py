@@ -36,7 +36,7 @@ from hglm.families.dispersion import (
 )
 from hglm.families.jets import Jet, assemble
 from hglm.families.links import LINKS, log_mean, log_probabilities
-from hglm.families.tweedie_series import log_series
+from hglm.families.tweedie_series import remembering_series
 from hglm.numerics import special
 from hglm.typing import Vector
 
@@ -78,6 +78,7 @@ class Tweedie(Family):
         n = data.y.size
         zeros, above = np.flatnonzero(data.y == 0.0), np.flatnonzero(data.y > 0.0)
         log_y = np.log(data.y[above])
+        log_series = remembering_series()
 
         def log_density(point: Point) -> Jet:
             parts = self._compound(point)

@@ -27,7 +27,8 @@ Wright, E. M. (1935). Proc. London Math. Soc. (2) 38, 257-270.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import lru_cache
 
 import numpy as np
 from scipy.special import gammaln, polygamma, psi
@@ -36,7 +37,7 @@ from hglm.families.jets import Index, Jet, Wanted, chain, indices
 from hglm.numerics import special
 from hglm.typing import Codes, Matrix, Vector
 
-__all__ = ["log_series"]
+__all__ = ["remembering_series"]
 
 _LARGE = 2000.0
 _LOG_2PI = float(np.log(2.0 * np.pi))
@@ -45,12 +46,24 @@ _LEAST_TERMS = 20.0
 _BLOCK = 200_000
 
 
-def log_series(z: Jet, gamma: Jet) -> Jet:
-    """Return H(z, γ) as a jet; γ is one number for all rows."""
-    order = max(z.depth, gamma.depth)
-    flat = z.value.ravel()
-    found = _series(flat, float(gamma.value), order)
-    return chain((z, gamma), {i: t.reshape(z.value.shape) for i, t in found.items()})
+def remembering_series() -> Callable[[Jet, Jet], Jet]:
+    """Return H(z, γ) as a function of jets; γ is one number for all rows.
+
+    The search for a mode evaluates it many times at one (φ, p), where it does not
+    change: the function keeps its last result.
+    """
+    remembered = lru_cache(maxsize=1)(_series_of_bytes)
+
+    def log_series(z: Jet, gamma: Jet) -> Jet:
+        order = max(z.depth, gamma.depth)
+        found = remembered(z.value.tobytes(), float(gamma.value), order)
+        return chain((z, gamma), {i: t.reshape(z.value.shape) for i, t in found.items()})
+
+    return log_series
+
+
+def _series_of_bytes(z: bytes, gamma: float, order: int) -> dict[Index, Vector]:
+    return _series(np.frombuffer(z), gamma, order)
 
 
 def _series(z: Vector, gamma: float, order: int) -> dict[Index, Vector]:

@@ -102,13 +102,16 @@ def _log1p_minus(u: Vector) -> Vector:
 
 def _remainder(x: Vector, order: int) -> list[Vector]:
     """Stirling's remainder s and its derivatives in x > 0."""
-    flat = np.atleast_1d(x)
-    small = flat < _SHIFT
-    found = _asymptotic(np.where(small, flat + _SHIFT, flat), order)
-    if small.any():
-        for total, step in zip(found, _recurrence(flat[small], order), strict=True):
-            total[small] += step
-    return [total.reshape(np.shape(x)) for total in found]
+    small = x < _SHIFT
+    if not small.any():
+        return _asymptotic(x, order)
+    if small.all():
+        pairs = zip(_asymptotic(x + _SHIFT, order), _recurrence(x, order), strict=True)
+        return [far + step for far, step in pairs]
+    found = _asymptotic(np.where(small, x + _SHIFT, x), order)
+    for total, step in zip(found, _recurrence(x[small], order), strict=True):
+        total[small] += step
+    return found
 
 
 def _series(order: int) -> Vector:
@@ -141,22 +144,29 @@ def _asymptotic(x: Vector, order: int) -> list[Vector]:
 
 
 def _recurrence(x: Vector, order: int) -> list[Vector]:
-    """Differences s(x) - s(x + 8) and those of the derivatives."""
-    z = x + _SHIFT
-    factors = [x + i for i in range(_SHIFT)]
-    product = factors[0]
-    for factor in factors[1:]:
-        product = product * factor
+    """Differences s(x) - s(x + 8) and those of the derivatives.
+
+    They are those of Stirling's elementary part less log Π (x + i), i = 0 ... 7.
+    With v = x² + 7x the product is v (v + 6)(v + 10)(v + 12), so four
+    reciprocals serve all orders.
+    """
+    z, v, v1 = x + _SHIFT, x * (x + 7.0), 2.0 * x + 7.0
+    factors = (v, v + 6.0, v + 10.0, v + 12.0)
     log_x, log_z = np.log(x), np.log(z)
-    found = [(z - 0.5) * log_z - (x - 0.5) * log_x - _SHIFT - np.log(product)]
+    log_product = np.log(factors[0] * factors[1] * factors[2] * factors[3])
+    found = [(z - 0.5) * log_z - (x - 0.5) * log_x - _SHIFT - log_product]
     if order == 0:
         return found
+    r, q = 1.0 / x, 1.0 / z
     inverses = [1.0 / factor for factor in factors]
-    r, q = inverses[0], 1.0 / z
-    found.append(log_z - log_x - 0.5 * (q - r) - sum(inverses))
+    first = sum(inverses)
+    found.append(log_z - log_x - 0.5 * (q - r) - v1 * first)
     if order >= 2:
-        found.append(q - r + 0.5 * (q * q - r * r) + sum(i * i for i in inverses))
+        squares = [i * i for i in inverses]
+        second = sum(squares)
+        found.append(q - r + 0.5 * (q * q - r * r) + v1 * v1 * second - 2.0 * first)
     if order >= 3:
-        cubes = sum(i * i * i for i in inverses)
-        found.append(r * r - q * q + r * r * r - q * q * q - 2.0 * cubes)
+        third = sum(i * j for i, j in zip(inverses, squares, strict=True))
+        elementary = r * r * (1.0 + r) - q * q * (1.0 + q)
+        found.append(elementary + 6.0 * v1 * second - 2.0 * v1 * v1 * v1 * third)
     return found

@@ -167,22 +167,29 @@ def log1mexp(x: Vector, order: int) -> tuple[Vector, ...]:
 def log_ndtr(x: Vector, order: int) -> tuple[Vector, ...]:
     """Logarithm of the standard normal distribution function.
 
-    With r = φ/Φ and δ = x + r the derivatives are r, -rδ and r{δ(δ + r) - 1}.
-    δ and the last brace cancel for x → -∞, where they come from the asymptotic
-    series of Mills' ratio instead.
+    With E = erfcx(|x|/√2) and g = exp(-x²/2) the smaller tail is E g/2, so one scaled
+    error function gives the value on both sides and r = φ/Φ, in the left tail without
+    underflow. With δ = x + r the derivatives are r, -rδ and r{δ(δ + r) - 1}; δ and the
+    brace cancel for x → -∞, where they come from the series of Mills' ratio.
     """
-    value = special.log_ndtr(x)
+    scaled = special.erfcx(np.abs(x) / _SQRT_2)
+    exponent = -0.5 * x * x
+    density = np.exp(exponent)
+    tail = 0.5 * scaled * density
+    left = x < 0.0
+    value = np.where(left, np.log(0.5 * scaled) + exponent, np.log1p(-tail))
     if order == 0:
         return (value,)
-    right = np.clip(x, 0.0, 40.0)
-    density = _SQRT_2_OVER_PI / 2.0 * np.exp(-0.5 * right * right)
-    mills = _SQRT_2_OVER_PI / special.erfcx(-np.minimum(x, 0.0) / _SQRT_2)
-    r = np.where(x < 0.0, mills, density / special.ndtr(right))
+    r = _SQRT_2_OVER_PI * np.where(left, 1.0, 0.5 * density) / np.where(left, scaled, 1.0 - tail)
     if order == 1:
         return value, r
-    s = 1.0 / np.square(np.minimum(x, _TAIL))
-    delta = np.where(x < _TAIL, -_polynomial(_MILLS_DELTA, s) * s * x, x + r)
-    brace = np.where(x < _TAIL, _polynomial(_MILLS_BRACE, s) * s, delta * (delta + r) - 1.0)
+    delta = x + r
+    brace = delta * (delta + r) - 1.0
+    far = x < _TAIL
+    if far.any():
+        s = 1.0 / np.square(x[far])
+        delta[far] = -_polynomial(_MILLS_DELTA, s) * s * x[far]
+        brace[far] = _polynomial(_MILLS_BRACE, s) * s
     return (value, r, -r * delta, r * brace)[: order + 1]
 
 
