@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import Final
 
 import pandas as pd
 
@@ -28,6 +29,7 @@ from hglm.result import Fit
 __all__ = ["main"]
 
 OK, FAILED, NOT_CONVERGED = 0, 1, 3
+DEFAULT_TYPE: Final = 3
 
 COLUMN_OPTIONS = {
     "weights": "precision weights",
@@ -93,8 +95,8 @@ def _add_fit(parser: argparse.ArgumentParser) -> None:
     for name, meaning in COLUMN_OPTIONS.items():
         add(f"--{name}", metavar="COL", help=f"column with {meaning}")
     add("--anova", action="store_true", help="add F tests of the terms")
-    add("--type", type=int, choices=(1, 2, 3), help="type of the tests (default 3)")
-    add("--ddf", help="satterthwaite (default), kenward-roger or asymptotic")
+    add("--type", type=int, choices=(1, 2, 3), help="type of these tests (default 3)")
+    add("--ddf", help="degrees of freedom: satterthwaite (default), kenward-roger, asymptotic")
     add("--ranef", metavar="FILE", type=Path, help="write the random effects to a CSV file")
     output = parser.add_mutually_exclusive_group()
     output.add_argument("--json", action="store_true", help="print one JSON object")
@@ -103,10 +105,8 @@ def _add_fit(parser: argparse.ArgumentParser) -> None:
 
 
 def _fit(options: argparse.Namespace) -> int:
-    given = {"type": options.type, "ddf": options.ddf}
-    tests = {name: value for name, value in given.items() if value is not None}
-    if tests and not options.anova:
-        options.usage_error(f"--{next(iter(tests))} says how to do --anova; give that too")
+    if options.type is not None and not options.anova:
+        options.usage_error("--type says which tests --anova makes; give --anova too")
     model = fit_model(
         options.formula,
         _read(options.file),
@@ -115,12 +115,7 @@ def _fit(options: argparse.Namespace) -> int:
         method="ml" if options.ml else None,
         **{name: getattr(options, name) for name in COLUMN_OPTIONS},
     )
-    anova = model.anova(**tests) if options.anova else None
-    if options.json:
-        print(_as_json(model, anova))
-    else:
-        shown = [model.summary(), *([] if anova is None else [anova_report(anova, **tests)])]
-        print("\n\n".join(render(report, options.output) for report in shown))
+    print(_as_json(model, options) if options.json else _as_report(model, options))
     if options.ranef is not None:
         model.ranef().to_csv(options.ranef, index=False)
     if model.certificate.converged:
@@ -129,9 +124,21 @@ def _fit(options: argparse.Namespace) -> int:
     return NOT_CONVERGED
 
 
-def _as_json(model: Fit, anova: pd.DataFrame | None) -> str:
+def _as_report(model: Fit, options: argparse.Namespace) -> str:
+    shown = [model.summary(options.ddf)]
+    if options.anova:
+        kind = options.type or DEFAULT_TYPE
+        tests = model.anova(kind, options.ddf)
+        shown.append(anova_report(tests, kind, options.ddf or model.default_ddf))
+    return "\n\n".join(render(report, options.output) for report in shown)
+
+
+def _as_json(model: Fit, options: argparse.Namespace) -> str:
     record = json.loads(model.to_json())
-    return to_json(record if anova is None else {**record, "anova": frame_records(anova)})
+    record["coefficients"] = frame_records(model.coefficients(options.ddf))
+    if options.anova:
+        record["anova"] = frame_records(model.anova(options.type or DEFAULT_TYPE, options.ddf))
+    return to_json(record)
 
 
 def _datasets(options: argparse.Namespace) -> int:

@@ -79,10 +79,10 @@ def test_four_coefficients_have_their_covariances_in_the_order_of_the_lower_tria
     assert list(pairs) == ["ab", "ac", "ad", "bc", "bd", "cd"]
 
 
-def test_a_family_without_dispersion_has_no_residual_row() -> None:
+def test_only_a_linear_model_has_a_residual_row() -> None:
     estimates, *_ = case("sleepstudy_rs_reml")
-    frame = varcorr_frame(replace(estimates, sigma=None))
-    assert "Residual" not in set(frame["group"])
+    for other in (replace(estimates, sigma=None), replace(estimates, method="laplace")):
+        assert "Residual" not in set(varcorr_frame(other)["group"])
     assert np.isnan(glance_frame(replace(estimates, sigma=None))["sigma"].item())
 
 

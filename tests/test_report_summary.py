@@ -10,7 +10,7 @@ import pytest
 import hglm
 from hglm.fitting.record import Estimates, TermEstimate
 from hglm.report import summarise
-from hglm.report.random_effects import random_effects_table
+from hglm.report.random_effects import random_effects_tables
 from hglm.report.render import render
 from hglm.report.wording import certificate_note, df_note, model_title, singular_notes
 from reference_data import reference
@@ -23,6 +23,8 @@ RESIDUALS = {
     "pastes_nested_reml": [-1.479776, -0.515578, 0.009498, 0.471997, 1.389696],
     "dyestuff2_reml": [-1.7648, -0.7806, -0.0809, 0.6689, 2.0907],
 }
+
+QUADRATURE = "maximum likelihood (adaptive quadrature with 9 nodes)"
 
 SLEEPSTUDY = """\
 Linear mixed model fit by REML
@@ -179,6 +181,37 @@ def test_a_column_of_normal_tests_is_headed_z() -> None:
     assert "\nFamily:       binomial, logit link\n" in str(report)
 
 
+def test_further_predictors_have_tables_of_their_own() -> None:
+    estimates, design, coefficients = case("sleepstudy_rs_reml")
+    (term,) = estimates.terms
+    extra = replace(
+        term_of("subject", ["Intercept"], np.array([0.0]), np.eye(1)), predictor="zero_inflation"
+    )
+    estimates = replace(
+        estimates,
+        method="laplace",
+        terms=(term, extra),
+        sigma=1.2345,
+        certificate=certificate_with(singular=True, boundary=(1,)),
+    )
+    other = design_of(replace(estimates, terms=(replace(extra, position=0),))).mean
+    report = summarise(
+        estimates,
+        replace(design, others={"zero_inflation": other}),
+        coefficients,
+        np.zeros(5),
+        formula="y ~ x",
+        others={"zero_inflation": coefficients.iloc[:1]},
+    )
+    text = str(report)
+    assert "Dispersion:   1.234\n" in text or "Dispersion:   1.235\n" in text
+    assert "Residual" not in text
+    assert "\nRandom effects: zero inflation\nGroup    Term       Variance" in text
+    assert "\nFixed effects: zero inflation\n" in text
+    assert "The variance of Intercept for subject is estimated at zero" in text
+    assert len(report.tables["zero_inflation"]) == 1
+
+
 def test_a_model_without_fixed_effects_has_no_table_of_them() -> None:
     estimates, design, coefficients = case("sleepstudy_rs_reml")
     report = summarise(estimates, design, coefficients.iloc[:0], np.zeros(5), formula="y ~ 0")
@@ -205,17 +238,18 @@ def test_weights_and_frequencies_are_named() -> None:
             "laplace",
             "Generalised linear mixed model fit by maximum likelihood (Laplace approximation)",
         ),
+        ("quadrature", "Generalised linear mixed model fit by " + QUADRATURE),
     ],
 )
 def test_titles(method: str, title: str) -> None:
     estimates, *_ = case("sleepstudy_rs_reml")
-    assert model_title(replace(estimates, method=method)) == title
+    assert model_title(replace(estimates, method=method, nodes=9)) == title
     assert model_title(replace(estimates, terms=(), method="ml")).startswith("Linear model fit")
 
 
 def test_df_notes_name_the_method() -> None:
     assert "Kenward and Roger" in df_note("kenward-roger")
-    assert df_note("residual") == "Degrees of freedom: residual."
+    assert df_note("other") == "Degrees of freedom: other."
 
 
 def singular(term: TermEstimate) -> Estimates:
@@ -284,11 +318,12 @@ def test_a_fit_that_did_not_converge_says_so() -> None:
 
 def test_terms_of_one_group_name_it_once_and_named_structures_are_mentioned() -> None:
     estimates, *_ = case("sleepstudy_diag_reml")
-    table = random_effects_table(estimates)
+    (table,) = random_effects_tables(estimates)
     assert list(table.frame["group"]) == ["subject", "", "Residual"]
     assert list(table.frame.columns) == ["group", "term", "variance", "std_dev"]
     term = term_of("g", ["a", "b"], np.ones(2), np.eye(2), structure="cs")
-    (note,) = random_effects_table(replace(estimates, terms=(term,))).notes
+    (table,) = random_effects_tables(replace(estimates, terms=(term,)))
+    (note,) = table.notes
     assert note == "Covariance structure of a, b by g: cs."
 
 

@@ -23,6 +23,7 @@ __all__ = [
     "correlation_matrix",
     "glance_frame",
     "has_correlations",
+    "residual_sd",
     "tidy_frame",
     "varcorr_frame",
 ]
@@ -41,8 +42,8 @@ TIDY = (
     "conf_low",
     "conf_high",
 )
-CRITERIA = {"reml": "REMLcrit"}
-"""Method -> broom's name of the criterion; the deviance elsewhere."""
+LINEAR = {"reml": "REMLcrit", "ml": "deviance"}
+"""Methods of linear models -> broom's name of the criterion; it is the deviance elsewhere."""
 
 
 def coefficient_frame(
@@ -81,14 +82,21 @@ def varcorr_frame(estimates: Estimates) -> pd.DataFrame:
     """Tabulate variances and covariances as lme4's `as.data.frame(VarCorr())` does.
 
     Term after term, the variances come first and the covariances after them;
-    the residual is last. `sdcor` is the standard deviation, or the correlation
-    where `term2` is given. Covariances that a structure fixes at zero are left out.
+    the residual of a linear model is last. `sdcor` is the standard deviation, or
+    the correlation where `term2` is given. Covariances that a structure fixes at
+    zero are left out.
     """
     rows = [row for term in estimates.terms for row in _varcorr_rows(term)]
-    if estimates.sigma is not None:
-        rows.append(("Residual", None, None, estimates.sigma**2, estimates.sigma))
+    sigma = residual_sd(estimates)
+    if sigma is not None:
+        rows.append(("Residual", None, None, sigma**2, sigma))
     frame = pd.DataFrame(rows, columns=["group", "term1", "term2", "vcov", "sdcor"])
     return frame.astype({"vcov": np.float64, "sdcor": np.float64})
+
+
+def residual_sd(estimates: Estimates) -> float | None:
+    """Give σ where it is the standard deviation of a linear model's errors."""
+    return estimates.sigma if estimates.method in LINEAR else None
 
 
 def tidy_frame(coefficients: pd.DataFrame, varcorr: pd.DataFrame) -> pd.DataFrame:
@@ -129,7 +137,7 @@ def glance_frame(estimates: Estimates) -> pd.DataFrame:
             "logLik": [estimates.llf],
             "AIC": [estimates.aic],
             "BIC": [estimates.bic],
-            CRITERIA.get(estimates.method, "deviance"): [estimates.deviance],
+            LINEAR.get(estimates.method, "deviance"): [estimates.deviance],
             "df_residual": [estimates.nobs - estimates.n_parameters],
         }
     )

@@ -6,7 +6,7 @@ the correlations with the coefficients above it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -14,32 +14,43 @@ import pandas as pd
 from hglm.fitting.record import Estimates, TermEstimate
 from hglm.report.document import Table
 from hglm.report.formats import Fixed
-from hglm.report.frames import correlation_matrix, has_correlations
+from hglm.report.frames import correlation_matrix, has_correlations, residual_sd
 
-__all__ = ["random_effects_table"]
+__all__ = ["random_effects_tables"]
 
 UNNAMED = "us"
 """Structure of a bar without a name; the others are worth mentioning."""
 
 
-def random_effects_table(estimates: Estimates, caption: str = "Random effects") -> Table:
-    """Lay out variances, standard deviations and correlations."""
-    width = max((t.k - 1 for t in estimates.terms if has_correlations(t)), default=0)
+def random_effects_tables(estimates: Estimates) -> Iterator[Table]:
+    """Lay out variances, standard deviations and correlations, a table a predictor."""
+    sigma = residual_sd(estimates)
+    predictors = dict.fromkeys(["mean", *(term.predictor for term in estimates.terms)])
+    for name in predictors:
+        terms = [term for term in estimates.terms if term.predictor == name]
+        if name == "mean":
+            yield _table(terms, "Random effects", sigma)
+        else:
+            yield _table(terms, f"Random effects: {name.replace('_', ' ')}", None)
+
+
+def _table(terms: Sequence[TermEstimate], caption: str, sigma: float | None) -> Table:
+    width = max((t.k - 1 for t in terms if has_correlations(t)), default=0)
     corr = [f"corr{j}" for j in range(1, width + 1)]
     rows: list[tuple[str | float, ...]] = []
     shown = ""
-    for term in estimates.terms:
+    for term in terms:
         for name, *numbers in _rows(term, width):
             rows.append((term.group if term.group != shown else "", name, *numbers))
             shown = term.group
-    if estimates.sigma is not None:
-        rows.append(("Residual", "", estimates.sigma**2, estimates.sigma, *[np.nan] * width))
+    if sigma is not None:
+        rows.append(("Residual", "", sigma**2, sigma, *[np.nan] * width))
     return Table(
         pd.DataFrame(rows, columns=["group", "term", "variance", "std_dev", *corr]),
         caption,
         formats={name: Fixed(2) for name in corr},
         headers={name: "Corr." if name == "corr1" else "" for name in corr},
-        notes=_structures(estimates),
+        notes=_structures(terms),
     )
 
 
@@ -53,10 +64,10 @@ def _rows(term: TermEstimate, width: int) -> Iterator[tuple[str | float, ...]]:
         yield name, float(variance), float(np.sqrt(variance)), *row.tolist()
 
 
-def _structures(estimates: Estimates) -> tuple[str, ...]:
+def _structures(terms: Sequence[TermEstimate]) -> tuple[str, ...]:
     """Say which terms have a structure other than the usual one."""
     return tuple(
         f"Covariance structure of {', '.join(term.names)} by {term.group}: {term.structure}."
-        for term in estimates.terms
+        for term in terms
         if term.k > 1 and term.structure != UNNAMED
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pandas as pd
@@ -10,9 +10,9 @@ import pandas as pd
 from hglm.design.arrays import Design
 from hglm.fitting.record import Estimates
 from hglm.report.document import Document, Fact, Table
-from hglm.report.formats import Fixed, count
-from hglm.report.frames import glance_frame, varcorr_frame
-from hglm.report.random_effects import random_effects_table
+from hglm.report.formats import Fixed, Significant, count
+from hglm.report.frames import glance_frame, residual_sd, varcorr_frame
+from hglm.report.random_effects import random_effects_tables
 from hglm.report.render import Report
 from hglm.report.wording import (
     certificate_note,
@@ -39,6 +39,7 @@ def summarise(
     family: str = "",
     ddf: str = "satterthwaite",
     level: float | None = None,
+    others: Mapping[str, pd.DataFrame] | None = None,
 ) -> Report:
     """Write the summary of a fit, with the frames behind it.
 
@@ -58,13 +59,19 @@ def summarise(
         Where degrees of freedom come from.
     level
         Confidence level, to show the limits in `coefficients`.
+    others
+        Coefficients of further predictors by name, such as ``"zero_inflation"``.
     """
     quantiles = _quantiles(residuals)
     tables = [
         _fit_statistics(estimates),
         Table(quantiles, "Scaled residuals", dict.fromkeys(QUANTILES, Fixed(3)), QUANTILE_HEADERS),
-        random_effects_table(estimates),
-        _fixed_effects(coefficients, ddf, level),
+        *random_effects_tables(estimates),
+        _fixed_effects(coefficients, level, "Fixed effects", (df_note(ddf),)),
+        *(
+            _fixed_effects(frame, level, f"Fixed effects: {name.replace('_', ' ')}")
+            for name, frame in (others or {}).items()
+        ),
     ]
     document = Document(
         title=model_title(estimates),
@@ -81,6 +88,7 @@ def summarise(
         "residuals": quantiles,
         "varcorr": varcorr_frame(estimates),
         "coefficients": coefficients,
+        **(others or {}),
     }
     return Report(document, frames)
 
@@ -93,6 +101,9 @@ def _facts(estimates: Estimates, design: Design, formula: str, family: str) -> I
     yield Fact("Observations", count(design.nobs) + rows)
     if estimates.terms:
         yield Fact("Groups", group_counts(estimates))
+    if estimates.sigma is not None and residual_sd(estimates) is None:
+        (dispersion,) = Significant().cells(pd.Series([estimates.sigma]), pd.DataFrame())
+        yield Fact("Dispersion", dispersion)
     if design.weights is not None:
         yield Fact("Weights", "precision weights (residual variance = dispersion / weight)")
 
@@ -107,7 +118,9 @@ def _quantiles(residuals: Vector) -> pd.DataFrame:
     return pd.DataFrame([values], columns=list(QUANTILES))
 
 
-def _fixed_effects(coefficients: pd.DataFrame, ddf: str, level: float | None) -> Table:
+def _fixed_effects(
+    coefficients: pd.DataFrame, level: float | None, caption: str, notes: tuple[str, ...] = ()
+) -> Table:
     """Choose columns and headings: t or z, with or without limits."""
     normal = bool(np.isinf(coefficients["df"]).all())
     hidden = [*(["df"] if normal else []), *(["conf_low", "conf_high"] if level is None else [])]
@@ -115,6 +128,4 @@ def _fixed_effects(coefficients: pd.DataFrame, ddf: str, level: float | None) ->
     if level is not None:
         tail = 50.0 * (1.0 - level)
         headers |= {"conf_low": f"{tail:g}%", "conf_high": f"{100.0 - tail:g}%"}
-    return Table(
-        coefficients.drop(columns=hidden), "Fixed effects", headers=headers, notes=(df_note(ddf),)
-    )
+    return Table(coefficients.drop(columns=hidden), caption, headers=headers, notes=notes)

@@ -26,12 +26,17 @@ KINDS: Mapping[str, tuple[str, str]] = {
     "reml": ("Linear", "REML"),
     "ml": ("Linear", "maximum likelihood"),
     "laplace": ("Generalised linear", "maximum likelihood (Laplace approximation)"),
+    "quadrature": (
+        "Generalised linear",
+        "maximum likelihood (adaptive quadrature with {nodes} nodes)",
+    ),
 }
 """Method -> kind of model, and what it was fitted by."""
 
 DF_METHODS: Mapping[str, str] = {
     "satterthwaite": "Degrees of freedom by Satterthwaite's method.",
     "kenward-roger": "Standard errors and degrees of freedom by Kenward and Roger's method.",
+    "residual": "Degrees of freedom: observations less fixed effects.",
     "asymptotic": "Tests and intervals by the normal approximation.",
 }
 
@@ -62,7 +67,7 @@ def model_title(estimates: Estimates) -> str:
     """Say what was fitted, and how."""
     kind, method = KINDS.get(estimates.method, ("Generalised linear", estimates.method))
     mixed = "mixed model" if estimates.terms else "model"
-    return f"{kind} {mixed} fit by {method}"
+    return f"{kind} {mixed} fit by {method.format(nodes=estimates.nodes)}"
 
 
 def df_note(ddf: str) -> str:
@@ -143,7 +148,8 @@ def _dependences(term: TermEstimate, design: Design) -> Iterator[str]:
 
 def _is_null(term: TermEstimate, design: Design) -> BoolArray:
     """Tell which coefficients do not vary, whatever their units. (k,)"""
-    z = design.mean.random[term.position].z
+    predictor = design.mean if term.predictor == "mean" else design.others[term.predictor]
+    z = predictor.random[term.position].z
     size = np.sqrt(np.mean(z**2, axis=0))
     null: BoolArray = size * np.linalg.norm(term.factor, axis=1) < NULL
     return null
