@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy import integrate
 
-from hglm.ebayes.maximise import Evaluation
+from hglm.empirical.maximise import Evaluation
 from hglm.typing import Matrix, Vector
 
 __all__ = ["differenced", "integral"]

@@ -11,14 +11,14 @@ from scipy import special, stats
 
 from ebayes_oracles import differenced, integral
 from hglm.datasets import load_dataset
-from hglm.ebayes import GammaPoisson, ebayes
-from hglm.ebayes.conjugate.beta_binomial import BetaBinomialMarginal
-from hglm.ebayes.conjugate.dirichlet_multinomial import dirichlet_multinomial_loglik
-from hglm.ebayes.conjugate.gamma_poisson import GammaPoissonMarginal
-from hglm.ebayes.conjugate.normal_inverse_gamma import NormalInverseGammaMarginal
-from hglm.ebayes.conjugate.regression import assemble
-from hglm.ebayes.maximise import Evaluation
-from hglm.ebayes.read import Samples
+from hglm.empirical import GammaPoisson, ebayes
+from hglm.empirical.conjugate.beta_binomial import BetaBinomialMarginal
+from hglm.empirical.conjugate.dirichlet_multinomial import dirichlet_multinomial_loglik
+from hglm.empirical.conjugate.gamma_poisson import GammaPoissonMarginal
+from hglm.empirical.conjugate.normal_inverse_gamma import NormalInverseGammaMarginal
+from hglm.empirical.conjugate.regression import assemble
+from hglm.empirical.maximise import Evaluation
+from hglm.empirical.read import Samples
 from hglm.typing import Vector
 
 RNG = np.random.default_rng(20240611)

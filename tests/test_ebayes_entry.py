@@ -12,9 +12,9 @@ import pytest
 from matplotlib.figure import Figure
 
 from hglm.datasets import load_dataset
-from hglm.ebayes import Normal, ebayes, plots
-from hglm.ebayes.formula import parse_ebayes_formula
-from hglm.ebayes.lookup import MODELS
+from hglm.empirical import Normal, ebayes, plots
+from hglm.empirical.formula import parse_ebayes_formula
+from hglm.empirical.lookup import MODELS
 from hglm.errors import ColumnNotFoundError, DataError, FormulaError, OptionError
 
 RNG = np.random.default_rng(42)

@@ -7,8 +7,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from hglm.ebayes.errors_in_variables import fit_errors_in_variables
-from hglm.ebayes.measurement_error import (
+from hglm.empirical.errors_in_variables import fit_errors_in_variables
+from hglm.empirical.measurement_error import (
     ErrorsInVariables,
     Parameters,
     errors_in_variables_loglik,

@@ -11,12 +11,12 @@ from scipy import optimize, stats
 
 from ebayes_oracles import differenced
 from hglm.datasets import load_dataset
-from hglm.ebayes import NPMLE, Deconvolution, SimplexSolver, Unimodal, ebayes, robbins
-from hglm.ebayes.mixture.log_density import penalised_loglik
-from hglm.ebayes.mixture.nonnegative import nonnegative_quadratic
-from hglm.ebayes.mixture.simplex import duality_gap, mixture_weights
-from hglm.ebayes.mixture.spline import natural_spline
-from hglm.ebayes.noise import BinomialNoise, NormalNoise, PoissonNoise
+from hglm.empirical import NPMLE, Deconvolution, SimplexSolver, Unimodal, ebayes, robbins
+from hglm.empirical.mixture.log_density import penalised_loglik
+from hglm.empirical.mixture.nonnegative import nonnegative_quadratic
+from hglm.empirical.mixture.simplex import duality_gap, mixture_weights
+from hglm.empirical.mixture.spline import natural_spline
+from hglm.empirical.noise import BinomialNoise, NormalNoise, PoissonNoise
 from hglm.errors import DataError, OptionError
 
 

@@ -9,7 +9,7 @@ from scipy import integrate, special, stats
 
 from ebayes_oracles import differenced
 from hglm.datasets import load_dataset
-from hglm.ebayes import (
+from hglm.empirical import (
     JamesStein,
     Normal,
     PointNormal,
@@ -18,9 +18,9 @@ from hglm.ebayes import (
     forest_table,
     prediction_interval,
 )
-from hglm.ebayes.normal.likelihood import log_likelihood, score
-from hglm.ebayes.normal.point_normal import point_normal_loglik
-from hglm.ebayes.normal.projection import project
+from hglm.empirical.normal.likelihood import log_likelihood, score
+from hglm.empirical.normal.point_normal import point_normal_loglik
+from hglm.empirical.normal.projection import project
 from hglm.errors import DataError, OptionError
 from reference_data import reference, reference_frame, reference_ids
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
-from hglm.ebayes.posterior import (
+from hglm.empirical.posterior import (
     BetaPosterior,
     DiscretePosterior,
     GammaPosterior,
@@ -19,7 +19,7 @@ from hglm.ebayes.posterior import (
     StudentPosterior,
     UniformMixturePosterior,
 )
-from hglm.ebayes.posterior.truncated import log_interval_probability, truncated_moments
+from hglm.empirical.posterior.truncated import log_interval_probability, truncated_moments
 
 A = np.array
 ROWS = A([[0.2, 0.5, 0.3], [0.0, 1.0, 0.0], [0.6, 0.1, 0.3]])

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from hglm.ebayes.special import log1p_ratio, log_rising
+from hglm.empirical.special import log1p_ratio, log_rising
 
 DISPERSIONS = [0.0, 1e-12, 1e-6, 1e-3, 0.02, 0.3, 2.0, 1e3, 1e6]
 
