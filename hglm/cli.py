@@ -15,12 +15,12 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final
 
 import pandas as pd
 
 from hglm.datasets import describe_dataset, list_datasets, load_dataset
 from hglm.errors import DataError, HglmError, OptionError
+from hglm.inference.contrasts import AnovaType
 from hglm.model import fit as fit_model
 from hglm.report import anova_report, frame_records, render, to_json
 from hglm.report.render import RENDERERS
@@ -29,7 +29,7 @@ from hglm.result import Fit
 __all__ = ["main"]
 
 OK, FAILED, NOT_CONVERGED = 0, 1, 3
-DEFAULT_TYPE: Final = 3
+DEFAULT_TYPE: AnovaType = 3
 
 COLUMN_OPTIONS = {
     "weights": "precision weights",
@@ -127,7 +127,7 @@ def _fit(options: argparse.Namespace) -> int:
 def _as_report(model: Fit, options: argparse.Namespace) -> str:
     shown = [model.summary(options.ddf)]
     if options.anova:
-        kind = options.type or DEFAULT_TYPE
+        kind = _anova_type(options)
         tests = model.anova(kind, options.ddf)
         shown.append(anova_report(tests, kind, options.ddf or model.default_ddf))
     return "\n\n".join(render(report, options.output) for report in shown)
@@ -137,8 +137,13 @@ def _as_json(model: Fit, options: argparse.Namespace) -> str:
     record = json.loads(model.to_json())
     record["coefficients"] = frame_records(model.coefficients(options.ddf))
     if options.anova:
-        record["anova"] = frame_records(model.anova(options.type or DEFAULT_TYPE, options.ddf))
+        record["anova"] = frame_records(model.anova(_anova_type(options), options.ddf))
     return to_json(record)
+
+
+def _anova_type(options: argparse.Namespace) -> AnovaType:
+    kind: AnovaType = options.type or DEFAULT_TYPE
+    return kind
 
 
 def _datasets(options: argparse.Namespace) -> int:

@@ -35,7 +35,7 @@ KINDS: Mapping[str, tuple[str, str]] = {
 
 DF_METHODS: Mapping[str, str] = {
     "satterthwaite": "Degrees of freedom by Satterthwaite's method.",
-    "kenward-roger": "Standard errors and degrees of freedom by Kenward and Roger's method.",
+    "kenward-roger": "Degrees of freedom and adjusted covariance by Kenward and Roger's method.",
     "residual": "Degrees of freedom: observations less fixed effects.",
     "asymptotic": "Tests and intervals by the normal approximation.",
 }
