@@ -132,7 +132,7 @@ def _lay_out(
 ) -> FixedTerms:
     size = np.linalg.norm(design.X, axis=0)
     Q, R = np.linalg.qr(design.X / size)
-    C = Q.T @ (full.matrix / _sizes(full))  # X_full on the orthonormal Q
+    C = Q.T @ full.matrix  # X_full in orthonormal coordinates
     scan = [j for positions in full.terms.values() for j in reversed(positions)]
     chosen = {scan[i] for i in independent_columns(C[:, scan])}
     reference: dict[str, tuple[int, ...]] = {}
@@ -151,13 +151,3 @@ def _lay_out(
         expanded=full.terms,
         expansion=linalg.solve(C_ref, C) if columns else C,
     )
-
-
-def _sizes(full: Columns) -> Matrix:
-    """Size of the largest column of each column's term. (f,)"""
-    size = np.ones(full.matrix.shape[1])
-    for positions in full.terms.values():
-        where = list(positions)
-        lengths = np.linalg.norm(full.matrix[:, where], axis=0)
-        size[where] = lengths.max(initial=0.0) or 1.0
-    return size
