@@ -26,6 +26,7 @@ import pandas as pd
 
 from hglm.fitting.record import Estimates, TermEstimate
 from hglm.inference.errors_of_fit import joint_covariance
+from hglm.inference.joint_covariance import JointCovariance
 from hglm.inference.quantiles import critical_value
 from hglm.typing import Matrix
 
@@ -49,18 +50,8 @@ def conditional_covariances(estimates: Estimates, beta: bool = False) -> list[Ma
         One array a term, in the order of `Estimates.terms`.
     """
     joint = joint_covariance(estimates)
-    blocks = joint.factor().posterior_blocks() if estimates.terms else []
-    if beta:
-        blocks = [
-            Q + np.einsum("paq,pbq->abq", G, G)
-            for Q, G in zip(blocks, joint.sensitivity, strict=True)
-        ]
-    out = []
-    for slot, S in zip(joint.slots, joint.maps, strict=True):
-        Q = np.moveaxis(blocks[slot.group][slot.columns, slot.columns], 2, 0)  # (q, k, k)
-        V = joint.scale * (S @ Q @ S.T)
-        out.append(0.5 * (V + V.swapaxes(1, 2)))
-    return out
+    blocks = _blocks(joint)
+    return _by_term(joint, _with_fixed(joint, blocks) if beta else blocks)
 
 
 def ranef_frame(estimates: Estimates, level: float = 0.95, beta: bool = False) -> pd.DataFrame:
@@ -85,8 +76,10 @@ def ranef_frame(estimates: Estimates, level: float = 0.95, beta: bool = False) -
         `shrinkage` is the reliability given θ and β, see the module.
     """
     z = critical_value(level)
-    conditional = conditional_covariances(estimates)
-    errors = conditional_covariances(estimates, beta=True) if beta else conditional
+    joint = joint_covariance(estimates)
+    blocks = _blocks(joint)
+    conditional = _by_term(joint, blocks)
+    errors = _by_term(joint, _with_fixed(joint, blocks)) if beta else conditional
     parts = []
     for term, given, error in zip(estimates.terms, conditional, errors, strict=True):
         reliability = _reliability(term, given)
@@ -150,6 +143,28 @@ _RANEF_COLUMNS = (
     "conf_high",
     "shrinkage",
 )
+
+
+def _blocks(joint: JointCovariance) -> list[Matrix]:
+    """Q of single levels, (k, k, q) per group."""
+    return joint.factor().posterior_blocks() if joint.slots else []
+
+
+def _with_fixed(joint: JointCovariance, blocks: Sequence[Matrix]) -> list[Matrix]:
+    """Q + G'G, see `hglm.inference.joint_covariance`. (k, k, q) per group"""
+    return [
+        Q + np.einsum("raq,rbq->abq", G, G) for Q, G in zip(blocks, joint.sensitivity, strict=True)
+    ]
+
+
+def _by_term(joint: JointCovariance, blocks: Sequence[Matrix]) -> list[Matrix]:
+    """Covariances in the user's columns, (q, k, k) per term."""
+    out = []
+    for slot, S in zip(joint.slots, joint.maps, strict=True):
+        Q = np.moveaxis(blocks[slot.group][slot.columns, slot.columns], 2, 0)  # (q, k, k)
+        V = joint.scale * (S @ Q @ S.T)
+        out.append(0.5 * (V + V.swapaxes(1, 2)))
+    return out
 
 
 def _reliability(term: TermEstimate, conditional: Matrix) -> Matrix:
