@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hglm.compare import compare
+    from hglm.comparison import compare
     from hglm.datasets import describe_dataset, list_datasets, load_dataset
     from hglm.fitting.methods import ML, REML, Laplace, Quadrature
     from hglm.model import Model, fit, glmer, lmer
@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "hglm.compare": ("compare",),
+    "hglm.comparison": ("compare",),
     "hglm.datasets": ("describe_dataset", "list_datasets", "load_dataset"),
     "hglm.fitting.methods": ("ML", "REML", "Laplace", "Quadrature"),
     "hglm.model": ("Model", "fit", "glmer", "lmer"),

@@ -24,8 +24,8 @@ from hglm.inference.simulate import RandomDraws, simulate
 from hglm.inference.terms import FixedTerms, fixed_terms
 from hglm.inference.tests import (
     ContrastTest,
-    denominator,
     contrast_test,
+    denominator,
     row_tests,
     wald_intervals,
 )
@@ -369,15 +369,15 @@ class Fit:
         )
 
     def tidy(self, level: float = 0.95) -> pd.DataFrame:
-        """Fixed effects and variance components in broom.mixed's columns."""
+        """Tabulate fixed effects and variance components in broom.mixed's columns."""
         return tidy_frame(self.coefficients(level=level), self.varcorr)
 
     def glance(self) -> pd.DataFrame:
-        """The fit in one row, broom's columns."""
+        """Describe the fit in one row, broom's columns."""
         return glance_frame(self.estimates)
 
     def augment(self) -> pd.DataFrame:
-        """The data of the rows used with `.fitted`, `.resid` and `.fixed`."""
+        """Return the data of the rows used with `.fitted`, `.resid` and `.fixed`."""
         return augment_frame(
             self.design.frame.set_axis(self.design.index),
             fitted=self.fittedvalues.to_numpy(),
@@ -386,7 +386,7 @@ class Fit:
         )
 
     def to_json(self) -> str:
-        """The fit as one JSON object; see docs/command-line.md for its keys."""
+        """Return the fit as one JSON object; see docs/command-line.md for its keys."""
         record = fit_record(
             self.estimates,
             self.design,
@@ -399,7 +399,7 @@ class Fit:
         return to_json(record)
 
     def without_data(self) -> Fit:
-        """The same fit without the columns of the data: smaller to pickle.
+        """Return the same fit without the columns of the data: smaller to pickle.
 
         `anova` needs them, and so does `augment`; everything else works.
         """

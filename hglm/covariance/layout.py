@@ -7,6 +7,7 @@ pass over the levels of g, as `diag(1 + x | g)` does.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,6 +72,15 @@ class Layout:
                 out.append((s.group, full))
         return out
 
+    def curvature(self, theta: Vector, weights: Sequence[Matrix]) -> Matrix:
+        """Σ_ab weights_ab ∂²T_ab/∂θ∂θ' for weights (k, k) of each group. (m, m)"""
+        out = np.zeros((self.n_theta, self.n_theta))
+        for s in self.slots:
+            own = weights[s.group][s.columns, s.columns]
+            second = s.structure.curvature(theta[s.parameters], s.k, own)
+            out[s.parameters, s.parameters] = second
+        return out
+
     def from_factors(self, factors: list[Matrix]) -> Vector:
         """θ from a factor of each term's covariance, in the order of the slots. (m,)"""
         parts = [s.structure.from_factor(f) for s, f in zip(self.slots, factors, strict=True)]
@@ -81,6 +91,6 @@ class Layout:
         return [s.structure.factor(theta[s.parameters], s.k) for s in self.slots]
 
     def canonical(self, theta: Vector) -> Vector:
-        """The representative θ, term by term. (m,)"""
+        """Choose the representative θ, term by term. (m,)"""
         parts = [s.structure.canonical(theta[s.parameters], s.k) for s in self.slots]
         return np.concatenate(parts) if parts else theta

@@ -26,8 +26,9 @@ class Structure(Protocol):
     """What the rest of the package knows of a covariance structure.
 
     Invariants, checked for every structure by one conformance suite:
-    `derivatives` are those of `factor`; `from_factor(factor(θ), k)` has the
-    same Σ as θ; `canonical(θ)` has the same Σ as θ.
+    `derivatives` are those of `factor`, and `curvature` those of
+    `derivatives`; `from_factor(factor(θ), k)` has the same Σ as θ;
+    `canonical(θ)` has the same Σ as θ.
     """
 
     @property
@@ -38,7 +39,8 @@ class Structure(Protocol):
     @property
     def mixing(self) -> Mixing:
         """Which changes of the columns of Z the structure absorbs: any linear
-        one, a positive factor per column, or none but a common factor."""
+        one, a positive factor per column, or none but a common factor.
+        """
         ...
 
     def n_parameters(self, k: int) -> int:
@@ -53,18 +55,22 @@ class Structure(Protocol):
         """∂T/∂θ. (m, k, k)"""
         ...
 
+    def curvature(self, theta: Vector, k: int, weights: Matrix) -> Matrix:
+        """Σ_ab weights_ab ∂²T_ab/∂θ∂θ' for weights (k, k). (m, m)"""
+        ...
+
     def from_factor(self, factor: Matrix) -> Vector:
         """θ of the member of the family at, or near, Σ = factor factor'. (m,)"""
         ...
 
     def canonical(self, theta: Vector, k: int) -> Vector:
-        """The representative among the θ with the same Σ. (m,)"""
+        """Choose the representative among the θ with the same Σ. (m,)"""
         ...
 
 
 def lower_factor(factor: Matrix) -> Matrix:
     """T lower triangular with TT' = FF' and T_ii ≥ 0, for any F (k, m)."""
-    r = np.linalg.qr(factor.T, mode="r")
+    r = np.asarray(np.linalg.qr(factor.T, mode="r"))
     k = factor.shape[0]
     T = np.zeros((k, k))
     T[:, : r.shape[0]] = r.T
@@ -92,6 +98,9 @@ class Unstructured:
         cols, rows = np.triu_indices(k)
         out[np.arange(m), rows, cols] = 1.0
         return out
+
+    def curvature(self, theta: Vector, k: int, weights: Matrix) -> Matrix:
+        return np.zeros((len(theta), len(theta)))
 
     def from_factor(self, factor: Matrix) -> Vector:
         T = lower_factor(factor)
@@ -122,6 +131,9 @@ class Diagonal:
         out = np.zeros((k, k, k))
         out[np.arange(k), np.arange(k), np.arange(k)] = 1.0
         return out
+
+    def curvature(self, theta: Vector, k: int, weights: Matrix) -> Matrix:
+        return np.zeros((len(theta), len(theta)))
 
     def from_factor(self, factor: Matrix) -> Vector:
         out: Vector = np.sqrt((factor**2).sum(axis=1))
@@ -167,6 +179,18 @@ class CompoundSymmetry:
         out[k] = theta[:k, None] ** 2 * dC
         return out
 
+    def curvature(self, theta: Vector, k: int, weights: Matrix) -> Matrix:
+        if k == 1:
+            return 2.0 * weights
+        C, dC = _correlation_factor(theta[k], k)
+        ddC = np.imag(_correlation_factor(theta[k] + 1e-20j, k)[1]) / 1e-20  # complex step
+        s, rows = theta[:k], np.arange(k)
+        out = np.zeros((k + 1, k + 1))
+        out[rows, rows] = 2.0 * (weights * C).sum(axis=1)
+        out[:k, k] = out[k, :k] = 2.0 * s * (weights * dC).sum(axis=1)
+        out[k, k] = s**2 @ (weights * ddC).sum(axis=1)
+        return out
+
     def from_factor(self, factor: Matrix) -> Vector:
         k = factor.shape[0]
         sd = np.sqrt((factor**2).sum(axis=1))
@@ -188,7 +212,7 @@ class CompoundSymmetry:
         return np.append(np.abs(theta[:k]), phi)
 
 
-def _correlation_factor(phi: float, k: int) -> tuple[Matrix, Matrix]:
+def _correlation_factor(phi: float | complex, k: int) -> tuple[Matrix, Matrix]:
     """Cholesky factor of (1-ρ)I + ρ11' and its derivative in φ. (k, k) each
 
     With c_j = 1 + jρ (j = 0 ... k-1) column j has
@@ -203,11 +227,10 @@ def _correlation_factor(phi: float, k: int) -> tuple[Matrix, Matrix]:
     rho, d_rho = low + (1.0 - low) * sine**2, (1.0 - low) * 2.0 * sine * cosine
     root, d_root = np.sqrt(1.0 - low) * cosine, -np.sqrt(1.0 - low) * sine
     c = 1.0 + rho * np.arange(k)
-    s, d_s = np.sqrt(np.maximum(c, 0.0)), np.zeros(k)
-    d_s[:-1] = d_rho * np.arange(k - 1) / (2.0 * s[:-1])
     width = np.sqrt((k - 1) * (1.0 - low))
-    s[-1], d_s[-1] = width * sine, width * cosine
-    C, dC = np.zeros((k, k)), np.zeros((k, k))
+    s = np.append(np.sqrt(c[:-1]), width * sine)
+    d_s = np.append(d_rho * np.arange(k - 1) / (2.0 * s[:-1]), width * cosine)
+    C, dC = np.zeros((2, k, k), dtype=c.dtype)
     C[0, 0] = 1.0
     C[1:, 0], dC[1:, 0] = rho, d_rho
     for j in range(1, k):

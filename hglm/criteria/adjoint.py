@@ -88,9 +88,7 @@ def adjoint_gradient(
     return np.concatenate([*fixed, slopes])
 
 
-def information_slopes(
-    problem: GeneralisedProblem, mode: Mode, v: Leverages
-) -> dict[int, Vector]:
+def information_slopes(problem: GeneralisedProblem, mode: Mode, v: Leverages) -> dict[int, Vector]:
     """c_f = -Σ_de v_de l_def for the predictors with random effects. (n,) each"""
     inner = sorted({d for owner in problem.pattern.predictors for d in owner})
     return {f: -counted(problem, _contract(mode, v, f)) for f in inner}

@@ -93,7 +93,7 @@ class GeneralisedProblem:
     @property
     def n_fixed(self) -> int:
         """Coefficients of all predictors."""
-        return self.fixed[-1].parameters.stop
+        return sum(block.p for block in self.fixed)
 
     @property
     def wanted(self) -> Wanted:
@@ -107,7 +107,7 @@ class GeneralisedProblem:
         return psi[self.n_fixed :]
 
     def fixed_predictors(self, psi: Vector) -> list[Vector | float]:
-        """Fixed part of every predictor."""
+        """Return the fixed part of every predictor."""
         return [block.predictor(psi) for block in self.fixed]
 
     def unsorted(self, x: Vector) -> Vector:
@@ -174,4 +174,3 @@ def _fixed_block(
     fixed = orthogonalise(grouped.take(design.X), np.zeros(n), None)
     root_n = np.sqrt(n)
     return FixedBlock(name, fixed.Q * root_n, offset, fixed.to_beta * root_n, first)
-

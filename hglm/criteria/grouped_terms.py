@@ -46,14 +46,14 @@ class GroupedTerms:
         return out
 
     def user_factors(self, theta: Vector) -> list[Matrix]:
-        """A factor of each slot's relative covariance in the user's columns."""
+        """Return a factor of each slot's relative covariance in the user's columns."""
         return [S @ T for S, T in zip(self.maps, self.layout.term_factors(theta), strict=True)]
 
     def standardised(self, theta: Vector) -> Vector:
         """θ of the user's columns in standardised coordinates. (m,)"""
         factors = self.layout.term_factors(theta)
         moved = [np.linalg.solve(S, T) for S, T in zip(self.maps, factors, strict=True)]
-        return self.layout.from_factors(moved)
+        return self.layout.from_factors([np.asarray(m, dtype=np.float64) for m in moved])
 
     def from_user_factors(self, factors: Sequence[Matrix]) -> Vector:
         """θ of the user's columns from factors in them. (m,)"""

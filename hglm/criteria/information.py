@@ -21,9 +21,7 @@ from hglm.typing import Matrix, Vector
 __all__ = ["working_information"]
 
 
-def working_information(
-    problem: GeneralisedProblem, psi: Vector, at: MarginalEvaluation
-) -> Matrix:
+def working_information(problem: GeneralisedProblem, psi: Vector, at: MarginalEvaluation) -> Matrix:
     """Positive definite approximation of the Hessian of the deviance at ψ.
 
     Parameters
@@ -42,9 +40,7 @@ def working_information(
     return out
 
 
-def _fixed_information(
-    problem: GeneralisedProblem, psi: Vector, at: MarginalEvaluation
-) -> Matrix:
+def _fixed_information(problem: GeneralisedProblem, psi: Vector, at: MarginalEvaluation) -> Matrix:
     """Curvature in γ. (n_fixed, n_fixed)"""
     mode = at.mode
     assert mode is not None
@@ -70,11 +66,11 @@ def _fixed_information(
     if not problem.pattern.groupings:
         return out
     inner = sorted({x for owner in problem.pattern.predictors for x in owner})
-    rhs = []
-    for f, block in enumerate(blocks):
-        columns = [1.0] if block.X is None else block.X.T
-        for x in columns:
-            rhs.append(problem.pattern.sums({e: full[f, e] * x for e in inner}))
+    rhs = [
+        problem.pattern.sums({e: full[f, e] * x for e in inner})
+        for f, block in enumerate(blocks)
+        for x in ([1.0] if block.X is None else block.X.T)
+    ]
     stacked = [np.concatenate([r[g] for r in rhs]) for g in range(len(rhs[0]))]  # (p, k, q)
     modes = mode.factor.modes(stacked)
     for r, b in zip(stacked, modes, strict=True):

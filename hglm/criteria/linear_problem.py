@@ -51,13 +51,11 @@ class LinearProblem:
     @property
     def p(self) -> int:
         """Fixed effects."""
-        return self.gram.shape[0] - 1
+        return len(self.gram) - 1
 
     def user_factors(self, theta: Vector) -> list[Matrix]:
         """Lower factor of each slot's relative covariance in the user's columns."""
-        return [
-            S @ T for S, T in zip(self.maps, self.layout.term_factors(theta), strict=True)
-        ]
+        return [S @ T for S, T in zip(self.maps, self.layout.term_factors(theta), strict=True)]
 
 
 def linear_problem(
@@ -89,8 +87,7 @@ def linear_problem(
         gramian=zz,
         plan=make_plan(zz),
         rhs=tuple(
-            level_products(g, z, dense)
-            for g, z in zip(terms.groupings, terms.columns, strict=True)
+            level_products(g, z, dense) for g, z in zip(terms.groupings, terms.columns, strict=True)
         ),
         gram=dense.T @ dense,
         nobs=float(len(y) if frequencies is None else frequencies.sum()),

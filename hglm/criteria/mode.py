@@ -170,7 +170,7 @@ def _penalised(
 
 
 def counted(problem: GeneralisedProblem, x: Vector) -> Vector:
-    """Times the frequencies. (n,)"""
+    """Multiply by the frequencies. (n,)"""
     return x if problem.frequencies is None else x * problem.frequencies
 
 
@@ -199,9 +199,7 @@ def _newton(
     rhs = [s + ab for s, ab in zip(scores, factor.gramian.multiply(b), strict=True)]
     b_new = factor.modes(rhs)
     left = factor.gramian.multiply(b_new)
-    u_new = [
-        batched_apply(t.T[:, :, None], r - a) for t, r, a in zip(T, rhs, left, strict=True)
-    ]
+    u_new = [batched_apply(t.T[:, :, None], r - a) for t, r, a in zip(T, rhs, left, strict=True)]
     return u_new, b_new
 
 
@@ -216,4 +214,3 @@ def _step_size(problem: GeneralisedProblem, d_b: Sequence[Matrix]) -> float:
     effects = problem.pattern.apply(d_b, {})
     largest = max(float(np.abs(x).max()) for x in effects.values())
     return min(1.0, MAX_STEP / largest)
-

@@ -106,7 +106,7 @@ def _pair_products(problem: LinearProblem, s: Slot, t: Slot) -> Matrix:
     P_t = np.einsum("pcj,rdj->pcrd", q_t, q_t, optimize=True)
     both = np.einsum("pbra,pcrd->bcad", P_s, P_t, optimize=True)
     X = (flat @ flat.T - cross - cross.T).reshape(k_s, k_t, k_s, k_t)
-    return X + both
+    return np.asarray(X + both)
 
 
 def _positive_factor(sigma: Matrix) -> Matrix:

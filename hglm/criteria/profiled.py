@@ -14,9 +14,11 @@ with g = Z'V^-1(e - Qγ) and G = Z'V^-1Q by levels, C = (Q'V^-1Q)^-1,
 
 Hessian: average information (Gilmour, Thompson & Cullis 1995, Biometrics 51,
 1440-1450) of D_i = ∂Σ/∂θ_i, plus the term of ∂²Σ, which vanishes inside the
-parameter space and makes Newton's method converge on its boundary:
+parameter space of an unstructured covariance and makes Newton's method
+converge on its boundary:
 
-    H_ij = f_i'Pf_j/σ² - (g'D_ig)(g'D_jg)/(νσ⁴) + 2 tr(∂T_i' F ∂T_j),   f_i = Z D_i g
+    H_ij = f_i'Pf_j/σ² - (g'D_ig)(g'D_jg)/(νσ⁴) + 2 tr(∂T_i' F ∂T_j) + 2 <F T, ∂²T_ij>,
+    f_i = Z D_i g
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ from scipy import linalg
 
 from hglm.criteria.linear_problem import LinearProblem
 from hglm.numerics.batched import outer_sum, symmetrise
-from hglm.numerics.factor import Factor, Traces, factorise
+from hglm.numerics.factor import Factor, factorise
 from hglm.typing import Matrix, Vector
 
 __all__ = ["Evaluation", "Solution", "evaluate", "solve"]
@@ -71,7 +73,7 @@ class Evaluation:
     hessian: Matrix
     """(m, m)"""
     F: tuple[Matrix, ...]
-    """Per group ∂d/∂Σ (k, k), symmetric; on the range of T only if T is singular."""
+    """Per group ∂d/∂Σ (k, k), symmetric; see `_divide` for crossed groups with singular T."""
 
 
 def solve(problem: LinearProblem, theta: Vector, reml: bool) -> Solution:
@@ -102,9 +104,7 @@ def solve(problem: LinearProblem, theta: Vector, reml: bool) -> Solution:
     value = factor.logdet + nu * (1.0 + np.log(2.0 * np.pi * rss / nu)) - problem.sum_log_weights
     if reml:
         value += 2.0 * (float(np.log(np.diagonal(L_X)).sum()) + problem.fixed.logdet_R)
-    return Solution(
-        float(value), factor, T, rss / nu, gamma, L_X, modes, float(factor.logdet), rss
-    )
+    return Solution(float(value), factor, T, rss / nu, gamma, L_X, modes, float(factor.logdet), rss)
 
 
 def evaluate(problem: LinearProblem, theta: Vector, reml: bool) -> Evaluation:
@@ -119,13 +119,14 @@ def evaluate(problem: LinearProblem, theta: Vector, reml: bool) -> Evaluation:
     dT = problem.layout.derivatives(theta)
     D = [d @ s.T[t].T + s.T[t] @ d.T for t, d in dT]
     J = _projected_products(problem, s, [t for t, _ in dT], D, g, G)
-    traces = s.factor.traces()  # last: uses up the factor
-    FT, F = _sigma_gradient(s, traces, g, G, reml)
+    factor = _opened(problem, s.factor)
+    FT, F = _sigma_gradient(problem, s, factor, g, G, reml)  # last: uses up the factor
     gradient = np.array([2.0 * np.sum(FT[t] * d) for t, d in dT])
     gg = [outer_sum(x, x) for x in g]
     quad = np.array([np.sum(gg[t] * Di) for (t, _), Di in zip(dT, D, strict=True)])
     nu = problem.nobs - problem.p if reml else problem.nobs
     hessian = J / s.sigma2 - np.outer(quad, quad) / (nu * s.sigma2**2)
+    hessian += 2.0 * problem.layout.curvature(theta, FT)
     for i, (t, di) in enumerate(dT):
         for j, (u, dj) in enumerate(dT[: i + 1]):
             if t == u:
@@ -158,35 +159,53 @@ def _projected_products(
     return symmetrise(J - across @ across.T)
 
 
+def _opened(problem: LinearProblem, factor: Factor) -> Factor:
+    """Factor at T with nothing on its diagonal exactly zero, where M follows from M T only."""
+    if problem.plan.crossed is None or all(np.diagonal(T).all() for T in factor.T):
+        return factor
+    T = [T + np.diag(np.where(np.diagonal(T) == 0.0, 1e-50, 0.0)) for T in factor.T]
+    return factorise(problem.gramian, problem.plan, T)
+
+
 def _sigma_gradient(
-    s: Solution, traces: Traces, g: Sequence[Matrix], G: Sequence[Matrix], reml: bool
+    problem: LinearProblem,
+    s: Solution,
+    factor: Factor,
+    g: Sequence[Matrix],
+    G: Sequence[Matrix],
+    reml: bool,
 ) -> tuple[list[Matrix], tuple[Matrix, ...]]:
     """F T and F per group; see the module. (k, k) each"""
+    traces = factor.traces()
     FT, F = [], []
-    for T, MT, M, gt, Gt in zip(s.T, traces.MT, traces.M, g, G, strict=True):
-        data = outer_sum(gt, gt) / s.sigma2
+    for t, (T, MT, M) in enumerate(zip(factor.T, traces.MT, traces.M, strict=True)):
+        data = outer_sum(g[t], g[t]) / s.sigma2
         if reml:
-            data = data + outer_sum(Gt, Gt)
+            data = data + outer_sum(G[t], G[t])
         FT.append(MT - data @ T)
-        M = _divide(MT, T) if M is None else M
-        F.append(symmetrise(M - data))
+        if M is None:
+            F.append(_divide(MT, T, problem.gramian.diagonal[t].sum(axis=2)) - data)
+        else:
+            F.append(symmetrise(M - data))
     return FT, tuple(F)
 
 
-def _divide(MT: Matrix, T: Matrix) -> Matrix:
+def _divide(MT: Matrix, T: Matrix, bound: Matrix) -> Matrix:
     """M symmetric from the lower triangle of MT, column by column from the last. (k, k)
 
-    MT is accurate relative to each T_bb, however small. Where T_bb is zero its
-    column of M cannot be had and is left zero.
+    MT is accurate relative to T_bb, however small, unless the rest of that
+    column of T is much larger: then Z'Z ⪰ M stands in, whose curvature is safe.
     """
     k = T.shape[0]
     M = np.zeros((k, k))
     for b in range(k - 1, -1, -1):
-        if T[b, b] == 0.0:
-            continue
-        for a in range(k - 1, b - 1, -1):  # the diagonal last: it needs the rest of its column
-            known = float(M[a, b + 1 :] @ T[b + 1 :, b])
-            M[a, b] = M[b, a] = (MT[a, b] - known) / T[b, b]
+        known = M[b + 1 :, b + 1 :] @ T[b + 1 :, b]
+        if abs(T[b, b]) < 1e-6 * float(np.abs(T[b + 1 :, b]).max(initial=0.0)):
+            M[b:, b] = bound[b:, b]
+        else:
+            M[b + 1 :, b] = (MT[b + 1 :, b] - known) / T[b, b]
+            M[b, b] = (MT[b, b] - M[b + 1 :, b] @ T[b + 1 :, b]) / T[b, b]
+        M[b, b + 1 :] = M[b + 1 :, b]
     return M
 
 

@@ -127,7 +127,7 @@ def _sum_over_nodes(
     C_inverse: Matrix,
     nodes: int,
 ) -> tuple[_Sums, float]:
-    """Sums over the nodes, relative to the density at the mode, and Σ_j h_j there."""
+    """Sum over the nodes, relative to the density at the mode, and Σ_j h_j there."""
     (group,) = problem.pattern.groupings
     k, q = mode.u[0].shape[1:]
     x, log_w = product_rule(nodes, k)
@@ -153,8 +153,8 @@ def _sum_over_nodes(
         h = 0.5 * (u**2).sum(axis=0) - group.sum(value)
         weight = np.exp(np.minimum(log_weight + 0.5 * (node @ node) + h_mode - h, 600.0))
         by_row = spread(group, weight)
-        for total, r in zip(sums.residuals, first, strict=True):
-            total += by_row * r
+        for d, r in enumerate(first):
+            sums.residuals[d] += by_row * r
         Zs = problem.pattern.sums(dict(enumerate(first)))[0][0]
         g = T.T @ Zs - u
         sums.total += weight

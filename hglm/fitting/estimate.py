@@ -66,7 +66,9 @@ def _estimates(
     sigma = float(np.sqrt(s.sigma2))
     fixed = problem.fixed
     beta = fixed.to_beta @ (fixed.gamma + s.gamma) + fixed.shift
-    root = linalg.solve_triangular(s.L_X, fixed.to_beta.T, lower=True) if problem.p else fixed.to_beta
+    root = (
+        linalg.solve_triangular(s.L_X, fixed.to_beta.T, lower=True) if problem.p else fixed.to_beta
+    )
     terms = _terms(design, problem, s, optimum.theta)
     eta = design.mean.X @ beta + random_part(design.mean, {t.position: t.modes for t in terms})
     if design.mean.offset is not None:
@@ -125,7 +127,7 @@ def _standardised(problem: LinearProblem, theta: Vector) -> Vector:
     """θ of the user's columns in the problem's coordinates."""
     factors = problem.layout.term_factors(theta)
     moved = [np.linalg.solve(S, T) for S, T in zip(problem.maps, factors, strict=True)]
-    return problem.layout.from_factors(moved)
+    return problem.layout.from_factors([np.asarray(m, dtype=np.float64) for m in moved])
 
 
 def is_small(designs: Sequence[PredictorDesign | None]) -> bool:

@@ -61,13 +61,13 @@ def estimate_generalised(
         if start is not None:
             first[problem.n_fixed :] = grouped.standardised(start)
         optimum, nodes = _optimum(problem, first, method)
-        return _estimates(design, predictors, problem, optimum, nodes)
+        return _estimates(predictors, problem, optimum, nodes)
 
 
 def _optimum(
     problem: GeneralisedProblem, start: Vector, method: Laplace | Quadrature
 ) -> tuple[GeneralisedOptimum, int]:
-    """The optimum, and the number of nodes that it took."""
+    """Find the optimum, and the number of nodes that it took."""
     if isinstance(method, Laplace):
         return fit_generalised(problem, start), 1
     check_quadrature(problem)
@@ -99,7 +99,6 @@ def _predictors(design: Design, family: Family) -> dict[str, PredictorDesign | N
 
 
 def _estimates(
-    design: Design,
     predictors: Mapping[str, PredictorDesign | None],
     problem: GeneralisedProblem,
     optimum: GeneralisedOptimum,
@@ -196,10 +195,8 @@ def _terms(
 
 
 def _sigma(problem: GeneralisedProblem, psi: Vector) -> float | None:
-    """What the family reports as `sigma`, where it is one number."""
-    for block, parameter in zip(
-        problem.fixed, problem.likelihood.family.parameters, strict=True
-    ):
+    """Return what the family reports as `sigma`, where it is one number."""
+    for block, parameter in zip(problem.fixed, problem.likelihood.family.parameters, strict=True):
         if parameter.sigma_power is not None and block.X is None:
             value = parameter.sigma(psi[block.parameters])
             return None if value is None else float(np.asarray(value).ravel()[0])

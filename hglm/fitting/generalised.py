@@ -17,10 +17,10 @@ from typing import Protocol
 
 import numpy as np
 
+from hglm.covariance import lower_factor
 from hglm.criteria.generalised_problem import GeneralisedProblem
 from hglm.criteria.information import working_information
 from hglm.criteria.laplace import MarginalEvaluation, evaluate_laplace
-from hglm.covariance import lower_factor
 from hglm.fitting.certificate import Certificate
 from hglm.numerics.quasi_newton import QuasiNewtonResult, minimise_sr1
 from hglm.numerics.trust_region import TrustRegion, curvature_scale
@@ -59,7 +59,9 @@ class Criterion(Protocol):
         psi: Vector,
         start: Sequence[Matrix] | None,
         tolerance: float,
-    ) -> MarginalEvaluation: ...
+    ) -> MarginalEvaluation:
+        """Evaluate at ψ, searching for the mode from `start` to `tolerance`."""
+        ...
 
 
 def fit_generalised(
@@ -152,7 +154,9 @@ def _finish(
         psi = best.x
         final = criterion(problem, psi, _mode_of(best.point), TIGHT)
     if null_spaces(problem, theta, SNAP):
-        snapped = problem.layout.from_factors([_snap(T) for T in problem.layout.term_factors(theta)])
+        snapped = problem.layout.from_factors(
+            [_snap(T) for T in problem.layout.term_factors(theta)]
+        )
         at_zero = np.concatenate([fixed, snapped])
         other = criterion(problem, at_zero, None, TIGHT)
         if other.value <= final.value + 1e-6:
@@ -198,9 +202,7 @@ def _certify(
     eigenvalues = np.linalg.eigvalsh(hessian / np.outer(scale, scale)) if finite else [np.nan]
     gradient = final.gradient / scale
     gain = float(0.5 * gradient @ gradient) if len(gradient) else 0.0
-    converged = bool(
-        boundary_optimal and best.converged and gain < 1e-3 and eigenvalues[0] > -1e-3
-    )
+    converged = bool(boundary_optimal and best.converged and gain < 1e-3 and eigenvalues[0] > -1e-3)
     message = (
         "Converged: the gradient vanishes at the optimum."
         if converged
@@ -217,4 +219,3 @@ def _certify(
         boundary=tuple(i for i, _ in null),
         message=message,
     )
-

@@ -85,7 +85,7 @@ def _without_random_effects(problem: GeneralisedProblem, response: Response) -> 
 
 
 def _moment_sds(problem: GeneralisedProblem, fixed: Vector) -> list[Vector]:
-    """Standard deviations of each slot's coefficients. (k,) each"""
+    """Guess standard deviations of each slot's coefficients. (k,) each"""
     if not problem.layout.slots:
         return []
     eta = problem.fixed_predictors(np.concatenate([fixed, np.zeros(problem.layout.n_theta)]))

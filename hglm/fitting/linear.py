@@ -118,14 +118,15 @@ def _outward(
     for i, N in singular:
         slot = problem.layout.slots[i]
         F = point.F[slot.group][slot.columns, slot.columns]
+        basis = N
         if slot.structure.mixing != "linear":  # only variances of single columns can open
-            N = np.eye(slot.k)[:, (N**2).sum(axis=1) > 0.5]
-        if not N.shape[1]:
+            basis = np.eye(slot.k)[:, (N**2).sum(axis=1) > 0.5]
+        if not basis.shape[1]:
             continue
-        values, vectors = np.linalg.eigh(N.T @ F @ N)
+        values, vectors = np.linalg.eigh(basis.T @ F @ basis)
         noise = 1e-6 * np.sqrt(problem.nobs)
         if values[0] < -noise and (best is None or values[0] < best[0]):
-            best = values[0], i, N @ vectors[:, 0]
+            best = values[0], i, basis @ vectors[:, 0]
     if best is None:
         return None
     _, i, direction = best

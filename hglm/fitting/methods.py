@@ -46,7 +46,9 @@ class Quadrature:
     nodes: int | Literal["auto"] = "auto"
 
     def __post_init__(self) -> None:
-        if self.nodes != "auto" and not (isinstance(self.nodes, int) and self.nodes >= 1):
+        if isinstance(self.nodes, str) and self.nodes == "auto":
+            return
+        if not isinstance(self.nodes, int) or self.nodes < 1:
             raise OptionError(
                 f'Quadrature(nodes={self.nodes!r}): give a whole number of nodes or "auto".'
             )

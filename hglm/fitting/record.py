@@ -40,6 +40,7 @@ class TermEstimate:
 
     @property
     def k(self) -> int:
+        """Number of coefficients."""
         return len(self.names)
 
 

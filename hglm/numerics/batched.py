@@ -52,7 +52,7 @@ def matmul(a: Matrix, b: Matrix) -> Matrix:
 
 
 def congruence(t: Matrix, a: Matrix) -> Matrix:
-    """T A_j T' for every level j.
+    """Compute T A_j T' for every level j.
 
     Parameters
     ----------
@@ -64,10 +64,9 @@ def congruence(t: Matrix, a: Matrix) -> Matrix:
     (i, i, q)
     """
     if t.shape == (1, 1):
-        return (t[0, 0] * t[0, 0]) * a
+        return np.asarray((t[0, 0] * t[0, 0]) * a)
     left = np.tensordot(t, a, (1, 0))  # (i, k, q)
-    out: Matrix = np.tensordot(t, left, (1, 1))  # symmetric: order of i, i is free
-    return out
+    return np.asarray(np.tensordot(t, left, (1, 1)))  # symmetric: order of i, i is free
 
 
 def inverse_logdet(a: Matrix) -> tuple[Matrix, Vector]:
@@ -100,7 +99,7 @@ def inverse_logdet(a: Matrix) -> tuple[Matrix, Vector]:
 
 
 def outer_sum(x: Matrix, y: Matrix) -> Matrix:
-    """Σ_j x_j y_j' over levels.
+    """Compute Σ_j x_j y_j' over levels.
 
     Parameters
     ----------
@@ -120,7 +119,7 @@ def outer_sum(x: Matrix, y: Matrix) -> Matrix:
 
 
 def symmetrise(a: Matrix) -> Matrix:
-    """(A + A') / 2 of one matrix (k, k)."""
+    """Return (A + A') / 2 of one matrix (k, k)."""
     out: Matrix = 0.5 * (a + a.T)
     return out
 

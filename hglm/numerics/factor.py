@@ -135,9 +135,7 @@ class Factor:
         cells = {(t - 1, s - 1): q for (t, s), q in cells.items()}
         return Traces(tuple(MT), tuple(M)), diagonal, cells
 
-    def _solved(
-        self, chunk: int = 128
-    ) -> tuple[list[Matrix], dict[tuple[int, int], Matrix]]:
+    def _solved(self, chunk: int = 128) -> tuple[list[Matrix], dict[tuple[int, int], Matrix]]:
         """Q on the pattern from one solve a random effect, for a sparse factor."""
         shapes = list(zip(self.gramian.orders, self.gramian.sizes, strict=True))
         diagonal = [np.empty((k, k, q)) for k, q in shapes]
@@ -182,7 +180,9 @@ def make_plan(z: Gramian, fixed_values: bool = True) -> Plan:
         left = _without_first(left)
     if not left.diagonal:
         return Plan(tuple(chain), None)
-    return Plan(tuple(chain), plan_crossed(left, fixed_values and not chain, prefer_dense=not fixed_values))
+    return Plan(
+        tuple(chain), plan_crossed(left, fixed_values and not chain, prefer_dense=not fixed_values)
+    )
 
 
 def factorise(z: Gramian, plan: Plan, T: Sequence[Matrix]) -> Factor:

@@ -21,7 +21,7 @@ import numpy as np
 from scipy import sparse
 
 from hglm.numerics.grouping import Grouping, grouping, parents
-from hglm.typing import Codes, Matrix
+from hglm.typing import AnyArray, Codes, Matrix
 
 __all__ = ["Cells", "CrossedCells", "Gramian", "NestedCells", "gramian", "level_products"]
 
@@ -59,7 +59,7 @@ class NestedCells:
         return batched_apply(self.values.swapaxes(0, 1), b[:, :, self.parent.codes])
 
     def with_values(self, values: Matrix) -> NestedCells:
-        """Same pattern, other products."""
+        """Keep the pattern, with other products."""
         return NestedCells(self.parent, values)
 
 
@@ -67,9 +67,9 @@ class NestedCells:
 class CrossedCells:
     """Products of two crossed groups: compressed rows over the levels of t."""
 
-    indptr: Codes
+    indptr: AnyArray
     """(q_t + 1,)"""
-    cols: Codes
+    cols: AnyArray
     """(m,) level of s, ascending within a row."""
     values: Matrix
     """(k_t, k_s, m)"""
@@ -102,7 +102,7 @@ class CrossedCells:
         return out
 
     def with_values(self, values: Matrix) -> CrossedCells:
-        """Same pattern, other products."""
+        """Keep the pattern, with other products."""
         return CrossedCells(self.indptr, self.cols, values, self.shape)
 
     def _component(self, a: int, b: int) -> sparse.csr_array:

@@ -27,7 +27,7 @@ class Grouping:
         if self.starts is not None:
             out: Vector = np.add.reduceat(x, self.starts)
             return out
-        return np.bincount(self.codes, x, self.n_levels)
+        return np.asarray(np.bincount(self.codes, x, self.n_levels), dtype=np.float64)
 
     def sum_last(self, x: Matrix) -> Matrix:
         """Sum the last axis of x (..., n) over the rows of each level. (..., n_levels)"""

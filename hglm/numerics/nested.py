@@ -31,7 +31,7 @@ import numpy as np
 from hglm.numerics.batched import congruence, inverse_logdet, matmul
 from hglm.numerics.gramian import Cells, CrossedCells, Gramian, NestedCells, batched_apply
 from hglm.numerics.grouping import Grouping, grouping
-from hglm.typing import Matrix
+from hglm.typing import Codes, Matrix
 
 __all__ = ["NestedPlan", "NestedStep", "eliminate", "plan_step"]
 
@@ -118,7 +118,9 @@ class NestedStep:
             q_ts = cells[t, s][:, :, where.codes]
             Y[t - 1] += matmul(q_ts, self.E[s - 1].values)
             Y[s - 1] += matmul(q_ts.swapaxes(0, 1), self.E[t - 1].values)
-        B = sum(matmul(e.values.swapaxes(0, 1), y) for e, y in zip(self.E, Y, strict=True))
+        B = np.sum(
+            [matmul(e.values.swapaxes(0, 1), y) for e, y in zip(self.E, Y, strict=True)], axis=0
+        )
         M = M - matmul(matmul(U, B), U.swapaxes(0, 1)).sum(axis=2)
         Q = self.W + matmul(matmul(self.W, B), self.W)
         return M, Q, [-matmul(y, self.W) for y in Y]
@@ -141,7 +143,7 @@ def eliminate(z: Gramian, T: Matrix, plan: NestedPlan) -> tuple[NestedStep, Gram
     K[np.arange(len(T)), np.arange(len(T))] += 1.0
     inverse, logdet = inverse_logdet(K)
     W = congruence(T, inverse)
-    E = tuple(z.cells[r, 0] for r in range(1, len(z.diagonal)))
+    E = tuple(_nested(z.cells[r, 0]) for r in range(1, len(z.diagonal)))
     EW = tuple(matmul(e.values, W) for e in E)
     diagonal = tuple(
         d - e.parent.sum_last(matmul(ew, e.values.swapaxes(0, 1)))
@@ -155,7 +157,12 @@ def eliminate(z: Gramian, T: Matrix, plan: NestedPlan) -> tuple[NestedStep, Gram
     return NestedStep(A, W, logdet.sum(), E, EW), Gramian(diagonal, cells)
 
 
-def _position(cells: Cells, rows: Matrix, cols: Matrix) -> Grouping:
+def _nested(cells: Cells) -> NestedCells:
+    assert isinstance(cells, NestedCells)  # or there would be no plan
+    return cells
+
+
+def _position(cells: Cells, rows: Codes, cols: Codes) -> Grouping:
     """Where each pair (rows, cols) of levels stands in `cells`."""
     if isinstance(cells, CrossedCells):
         width = cells.shape[1]

@@ -136,8 +136,8 @@ def _thin_qr(A: Matrix) -> tuple[Matrix, Matrix]:
         except linalg.LinAlgError:
             step = None
         if step is None or np.linalg.cond(step) > 1e7:
-            Q, R = linalg.qr(A, mode="economic")
-            return np.asfortranarray(Q), R
+            factors = linalg.qr(A, mode="economic")
+            return np.asfortranarray(factors[0], dtype=np.float64), np.asarray(factors[1])
         Q = linalg.blas.dtrsm(1.0, step, Q, side=1)
         R = step @ R
     return Q, R

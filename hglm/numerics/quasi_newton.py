@@ -24,9 +24,14 @@ class Sloped(Protocol):
     """What the objective returns: value and gradient (m,)."""
 
     @property
-    def value(self) -> float: ...
+    def value(self) -> float:
+        """Return the value; inf where infeasible."""
+        ...
+
     @property
-    def gradient(self) -> Vector: ...
+    def gradient(self) -> Vector:
+        """Gradient (m,)."""
+        ...
 
 
 P = TypeVar("P", bound=Sloped)

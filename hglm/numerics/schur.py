@@ -30,8 +30,9 @@ from scipy.sparse.linalg import SuperLU, splu
 
 from hglm.errors import FitError
 from hglm.numerics.batched import congruence, inverse_logdet, matmul
+from hglm.numerics.flat import Flat, flatten
 from hglm.numerics.gramian import Gramian, batched_apply
-from hglm.typing import Codes, Matrix, Vector
+from hglm.typing import Matrix, Vector
 
 __all__ = ["CrossedPlan", "CrossedStep", "factorise_crossed", "plan_crossed"]
 
@@ -41,53 +42,6 @@ DENSE_FILL = 0.10
 """Fuller ones than this are factored densely at any order."""
 MAX_DENSE_ORDER = 30_000
 """Beyond it a dense factor would not fit in memory (7 GB)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Flat:
-    """Products of group 0 with the rest, and of the rest, as sparse matrices."""
-
-    indptr: Codes
-    indices: Codes
-    """Pattern of E, N × q_0, shared by the k_0 components."""
-    data: Matrix
-    """(k_0, nnz)"""
-    shape: tuple[int, int]
-    order: Codes
-    """(nnz,) position of each entry before it was sorted by rows."""
-    A22: sparse.csr_array
-    """(N, N)"""
-
-    def sampled_product(self, Q: Matrix, block: int = 512) -> Matrix:
-        """Q E_b on the pattern of E, Q (N, N) symmetric. (k_0, nnz)"""
-        out = np.empty_like(self.data)
-        for b, E in enumerate(self.components()):
-            for i in range(0, self.shape[0], block):
-                j = min(i + block, self.shape[0])
-                rows = np.repeat(np.arange(j - i), np.diff(self.indptr[i : j + 1]))
-                where = slice(self.indptr[i], self.indptr[j])
-                out[b, where] = (E.T @ Q[:, i:j])[self.indices[where], rows]
-        return out
-
-    def in_cell_order(self, values: Matrix) -> Matrix:
-        """Entries (k_0, nnz) back in the order in which the cells were stacked."""
-        out = np.empty_like(values)
-        out[:, self.order] = values
-        return out
-
-    def weighted(self, weights: Matrix) -> list[sparse.csr_array]:
-        """E W by components: Σ_b E_b W_ba. Each (N, q_0)."""
-        w = weights[:, :, self.indices]
-        return [
-            self._matrix(np.einsum("bm,bm->m", self.data, w[:, a])) for a in range(len(self.data))
-        ]
-
-    def components(self) -> list[sparse.csr_array]:
-        """E by components. Each (N, q_0)."""
-        return [self._matrix(row) for row in self.data]
-
-    def _matrix(self, data: Vector) -> sparse.csr_array:
-        return sparse.csr_array((data, self.indices, self.indptr), self.shape)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +73,12 @@ def plan_crossed(z: Gramian, fixed_values: bool, prefer_dense: bool = False) -> 
     main = int(np.argmax(columns))
     rest = tuple(t for t in range(len(columns)) if t != main)
     order = sum(columns[t] for t in rest)
-    flat = _flatten(z, main, rest)
+    flat = flatten(z, main, rest)
     dense = order <= (MAX_DENSE_ORDER if prefer_dense else DENSE_ORDER)
     if not dense and order <= MAX_DENSE_ORDER:
-        ones = sparse.csr_array((np.ones(flat.data.shape[1]), flat.indices, flat.indptr), flat.shape)
+        ones = sparse.csr_array(
+            (np.ones(flat.data.shape[1]), flat.indices, flat.indptr), flat.shape
+        )
         dense = (ones @ ones.T).nnz > DENSE_FILL * order**2
     return CrossedPlan(main, rest, dense, flat if fixed_values else None)
 
@@ -159,9 +115,7 @@ class CrossedStep:
             r0[:, a] -= (E.T @ v).T
         out: list[Matrix] = [np.empty(0)] * (1 + len(self.plan.rest))
         out[self.plan.main] = batched_apply(self.W, r0)
-        for t, T, q, block in zip(
-            self.plan.rest, self.T, self.sizes, self._split(v), strict=True
-        ):
+        for t, T, q, block in zip(self.plan.rest, self.T, self.sizes, self._split(v), strict=True):
             out[t] = np.ascontiguousarray(block.T).reshape(c, T.shape[0], q)
         return out
 
@@ -308,7 +262,7 @@ def factorise_crossed(z: Gramian, T: Sequence[Matrix], plan: CrossedPlan) -> Cro
     plan
         From `plan_crossed`.
     """
-    flat = plan.flat if plan.flat is not None else _flatten(z, plan.main, plan.rest)
+    flat = plan.flat if plan.flat is not None else flatten(z, plan.main, plan.rest)
     A, T0 = z.diagonal[plan.main], T[plan.main]
     K = congruence(T0.T, A)
     K[np.arange(len(T0)), np.arange(len(T0))] += 1.0
@@ -324,7 +278,9 @@ def factorise_crossed(z: Gramian, T: Sequence[Matrix], plan: CrossedPlan) -> Cro
     return CrossedStep(plan, flat, A, W, rest, sizes, S_hat, factor, logdet + logdet_S)
 
 
-def _dense(S_hat: sparse.csr_array, T: tuple[Matrix, ...], sizes: tuple[int, ...]) -> tuple[Matrix, float]:
+def _dense(
+    S_hat: sparse.csr_array, T: tuple[Matrix, ...], sizes: tuple[int, ...]
+) -> tuple[Matrix, float]:
     S = S_hat.toarray(order="F")
     _apply_blocks(T, sizes, S, transpose=True, in_place=True)
     _apply_blocks(T, sizes, S.T, transpose=True, in_place=True)
@@ -340,66 +296,8 @@ def _sparse(
 ) -> tuple[SuperLU, float]:
     L2 = _sparse_L2(T, sizes)
     S = (L2.T @ S_hat @ L2 + sparse.eye_array(S_hat.shape[0])).tocsc()
-    lu = splu(
-        S, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True}
-    )
+    lu = splu(S, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
     return lu, np.log(lu.U.diagonal()).sum()
-
-
-def _flatten(z: Gramian, main: int, rest: Sequence[int]) -> Flat:
-    """Stack the blocks with the main group, and those among the rest."""
-    k0, q0 = z.orders[main], z.sizes[main]
-    rows, cols, values = [], [], []
-    start = {}
-    order = 0
-    for t in rest:
-        start[t] = order
-        k, q = z.orders[t], z.sizes[t]
-        cells = z.cells[max(t, main), min(t, main)]
-        flip = t < main
-        for a in range(k):
-            rows.append((cells.cols if flip else cells.rows) + order + a * q)
-            cols.append(cells.rows if flip else cells.cols)
-            values.append(cells.values[:, a] if flip else cells.values[a])  # (k0, m)
-        order += k * q
-    row, col = np.concatenate(rows), np.concatenate(cols)
-    shape = (order, q0)
-    data = np.concatenate(values, axis=1)
-    pattern = sparse.coo_array((np.arange(len(row)), (row, col)), shape).tocsr()
-    A22 = _flatten_rest(z, rest, start, order)
-    return Flat(
-        pattern.indptr, pattern.indices, data[:, pattern.data], shape, pattern.data, A22
-    )
-
-
-def _flatten_rest(
-    z: Gramian, rest: Sequence[int], start: dict[int, int], order: int
-) -> sparse.csr_array:
-    rows, cols, values = [], [], []
-
-    def add(row: Vector, col: Vector, value: Vector) -> None:
-        rows.append(row)
-        cols.append(col)
-        values.append(value)
-
-    for t in rest:
-        k, q = z.orders[t], z.sizes[t]
-        level = np.arange(q)
-        for a in range(k):
-            for b in range(k):
-                add(start[t] + a * q + level, start[t] + b * q + level, z.diagonal[t][a, b])
-        for s in rest:
-            if s >= t:
-                continue
-            cells = z.cells[t, s]
-            for a in range(k):
-                for b in range(z.orders[s]):
-                    r = start[t] + a * q + cells.rows
-                    c = start[s] + b * z.sizes[s] + cells.cols
-                    add(r, c, cells.values[a, b])
-                    add(c, r, cells.values[a, b])
-    where = (np.concatenate(rows), np.concatenate(cols))
-    return sparse.coo_array((np.concatenate(values), where), (order, order)).tocsr()
 
 
 def _apply_blocks(
@@ -413,8 +311,8 @@ def _apply_blocks(
         if k == 1:
             block *= t[0, 0]
         else:
-            t = t.T if transpose else t
-            block[:] = np.tensordot(t, block.reshape(k, q, -1), (1, 0)).reshape(block.shape)
+            axes = (0, 0) if transpose else (1, 0)
+            block[:] = np.tensordot(t, block.reshape(k, q, -1), axes).reshape(block.shape)
         start += k * q
     return out
 
@@ -424,9 +322,7 @@ def _sparse_L2(T: Sequence[Matrix], sizes: Sequence[int]) -> sparse.csr_array:
     return sparse.csr_array(sparse.block_diag(blocks))
 
 
-def _rest_blocks(
-    Q: Matrix, z: Gramian, rest: Sequence[int]
-) -> dict[tuple[int, int], Matrix]:
+def _rest_blocks(Q: Matrix, z: Gramian, rest: Sequence[int]) -> dict[tuple[int, int], Matrix]:
     """Q on the diagonal blocks of the rest and on the cells among them."""
     widths = [z.orders[t] * z.sizes[t] for t in rest]
     start = dict(zip(rest, np.cumsum([0, *widths[:-1]]), strict=True))

@@ -31,11 +31,19 @@ class Point(Protocol):
     """What the objective returns: value, gradient (m,) and Hessian (m, m)."""
 
     @property
-    def value(self) -> float: ...
+    def value(self) -> float:
+        """Return the value; inf where infeasible."""
+        ...
+
     @property
-    def gradient(self) -> Vector: ...
+    def gradient(self) -> Vector:
+        """Gradient (m,)."""
+        ...
+
     @property
-    def hessian(self) -> Matrix: ...
+    def hessian(self) -> Matrix:
+        """Hessian (m, m)."""
+        ...
 
 
 P = TypeVar("P", bound=Point)

@@ -1,0 +1,119 @@
+"""Blocks of several groups as sparse matrices, for products in one call.
+
+One group, number 0 here, is kept by levels; all others are laid out one after
+the other, component by component, which makes N columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from hglm.numerics.gramian import Gramian
+from hglm.typing import AnyArray, Codes, Matrix, Vector
+
+__all__ = ["Flat", "flatten"]
+
+
+@dataclass(frozen=True, slots=True)
+class Flat:
+    """Products of group 0 with the rest, and of the rest, as sparse matrices."""
+
+    indptr: AnyArray
+    indices: AnyArray
+    """Pattern of E, N × q_0, shared by the k_0 components."""
+    data: Matrix
+    """(k_0, nnz)"""
+    shape: tuple[int, int]
+    order: Codes
+    """(nnz,) position of each entry before it was sorted by rows."""
+    A22: sparse.csr_array
+    """(N, N)"""
+
+    def sampled_product(self, Q: Matrix, block: int = 512) -> Matrix:
+        """Q E_b on the pattern of E, Q (N, N) symmetric. (k_0, nnz)"""
+        out = np.empty_like(self.data)
+        for b, E in enumerate(self.components()):
+            for i in range(0, self.shape[0], block):
+                j = min(i + block, self.shape[0])
+                rows = np.repeat(np.arange(j - i), np.diff(self.indptr[i : j + 1]))
+                where = slice(self.indptr[i], self.indptr[j])
+                out[b, where] = (E.T @ Q[:, i:j])[self.indices[where], rows]
+        return out
+
+    def in_cell_order(self, values: Matrix) -> Matrix:
+        """Entries (k_0, nnz) back in the order in which the cells were stacked."""
+        out = np.empty_like(values)
+        out[:, self.order] = values
+        return out
+
+    def weighted(self, weights: Matrix) -> list[sparse.csr_array]:
+        """E W by components: Σ_b E_b W_ba. Each (N, q_0)."""
+        w = weights[:, :, self.indices]
+        return [
+            self._matrix(np.einsum("bm,bm->m", self.data, w[:, a])) for a in range(len(self.data))
+        ]
+
+    def components(self) -> list[sparse.csr_array]:
+        """E by components. Each (N, q_0)."""
+        return [self._matrix(row) for row in self.data]
+
+    def _matrix(self, data: Vector) -> sparse.csr_array:
+        return sparse.csr_array((data, self.indices, self.indptr), self.shape)
+
+
+def flatten(z: Gramian, main: int, rest: Sequence[int]) -> Flat:
+    """Stack the blocks with the main group, and those among the rest."""
+    q0 = z.sizes[main]
+    rows, cols, values = [], [], []
+    start = {}
+    order = 0
+    for t in rest:
+        start[t] = order
+        k, q = z.orders[t], z.sizes[t]
+        cells = z.cells[max(t, main), min(t, main)]
+        flip = t < main
+        for a in range(k):
+            rows.append((cells.cols if flip else cells.rows) + order + a * q)
+            cols.append(cells.rows if flip else cells.cols)
+            values.append(cells.values[:, a] if flip else cells.values[a])  # (k0, m)
+        order += k * q
+    row, col = np.concatenate(rows), np.concatenate(cols)
+    shape = (order, q0)
+    data = np.concatenate(values, axis=1)
+    pattern = sparse.coo_array((np.arange(len(row)), (row, col)), shape).tocsr()
+    A22 = _flatten_rest(z, rest, start, order)
+    return Flat(pattern.indptr, pattern.indices, data[:, pattern.data], shape, pattern.data, A22)
+
+
+def _flatten_rest(
+    z: Gramian, rest: Sequence[int], start: dict[int, int], order: int
+) -> sparse.csr_array:
+    rows, cols, values = [], [], []
+
+    def add(row: Codes, col: Codes, value: Vector) -> None:
+        rows.append(row)
+        cols.append(col)
+        values.append(value)
+
+    for t in rest:
+        k, q = z.orders[t], z.sizes[t]
+        level = np.arange(q)
+        for a in range(k):
+            for b in range(k):
+                add(start[t] + a * q + level, start[t] + b * q + level, z.diagonal[t][a, b])
+        for s in rest:
+            if s >= t:
+                continue
+            cells = z.cells[t, s]
+            for a in range(k):
+                for b in range(z.orders[s]):
+                    r = start[t] + a * q + cells.rows
+                    c = start[s] + b * z.sizes[s] + cells.cols
+                    add(r, c, cells.values[a, b])
+                    add(c, r, cells.values[a, b])
+    where = (np.concatenate(rows), np.concatenate(cols))
+    return sparse.coo_array((np.concatenate(values), where), (order, order)).tocsr()
