@@ -195,7 +195,7 @@ class CompoundSymmetry:
         k = factor.shape[0]
         sd = np.sqrt((factor**2).sum(axis=1))
         if k == 1:
-            return np.sqrt(sd)
+            return np.asarray(np.sqrt(sd))
         safe = np.where(sd > 0, sd, 1.0)
         corr = (factor @ factor.T) / np.outer(safe, safe)
         pairs = np.outer(sd > 0, sd > 0)[np.tril_indices(k, -1)]

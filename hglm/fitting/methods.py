@@ -46,9 +46,8 @@ class Quadrature:
     nodes: int | Literal["auto"] = "auto"
 
     def __post_init__(self) -> None:
-        if isinstance(self.nodes, str) and self.nodes == "auto":
-            return
-        if not isinstance(self.nodes, int) or self.nodes < 1:
+        given: object = self.nodes  # whatever the annotation says
+        if given != "auto" and (not isinstance(given, int) or given < 1):
             raise OptionError(
                 f'Quadrature(nodes={self.nodes!r}): give a whole number of nodes or "auto".'
             )
