@@ -53,6 +53,7 @@ def test_the_last_digit_of_estimates_is_the_third_of_the_smallest_standard_error
 def test_standard_errors_of_very_different_size_have_their_own_digits() -> None:
     shown = cells(Estimate(), [251.405, 0.000123456, 5.4321e-8], [6.82, 4.5e-6, 1.2e-9])
     assert shown == ["251.41", "1.2346e-04", "5.432e-08"]
+    assert cells(Estimate(), [0.29331, 0.0011693], [0.777, 0.000166]) == ["0.293", "0.001169"]
 
 
 def test_a_huge_intercept_keeps_the_digits_that_its_standard_error_deserves() -> None:
@@ -80,7 +81,8 @@ def test_a_variance_of_zero_does_not_add_decimals() -> None:
 
 
 def test_variances_of_very_different_size_have_their_own_digits() -> None:
-    assert cells(Significant(), [612.1, 0.0123]) == ["612.1", "0.01230"]
+    assert cells(Significant(), [612.1, 0.0123, 0.0]) == ["612.1", "0.01230", "0"]
+    assert cells(Significant(), [612.1, 6.5]) == ["612.100", "6.500"]
 
 
 def test_missing_and_infinite_values() -> None:

@@ -275,6 +275,16 @@ def test_a_perfect_correlation_is_explained() -> None:
     assert "zero variance" not in notes[1]
 
 
+def test_several_perfect_correlations_of_a_term_are_one_note() -> None:
+    corr = np.array([[1.0, 1.0, -1.0], [1.0, 1.0, -1.0], [-1.0, -1.0, 1.0]])
+    notes = notes_of([1.0, 2.0, 3.0], corr)
+    assert len(notes) == 2
+    assert notes[0].startswith(
+        "These correlations for subject are estimated at their limits: Intercept and days (1), "
+        "Intercept and dose (-1), days and dose (-1)."
+    )
+
+
 def test_a_dependence_among_three_coefficients_is_explained() -> None:
     half = np.sqrt(0.5)
     corr = np.array([[1.0, 0.0, half], [0.0, 1.0, half], [half, half, 1.0]])

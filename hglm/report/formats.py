@@ -33,7 +33,7 @@ __all__ = [
 
 Column: TypeAlias = "pd.Series[Any]"
 
-SPREAD = 1e4
+SPREAD = 1e2
 """Ratio of scales within a column above which rows are formatted one by one."""
 WHOLE = 1e-4
 """Distance from a whole number that means nothing in degrees of freedom."""
@@ -164,7 +164,8 @@ def _scaled(numbers: Vector, scales: Vector, digits: int) -> list[str]:
     least, most = scales[usable].min(), scales[usable].max()
     if most <= SPREAD * least:
         scales = np.full(len(numbers), least)
-    scales = np.where(np.isfinite(scales) & (scales > 0), scales, least)
+    else:
+        scales = np.where(usable, scales, 10.0 ** (digits - 1))  # zeros have no decimals
     last = np.floor(np.log10(scales)).astype(int) + 1 - digits
     return [_written(x, power) for x, power in zip(numbers, last.tolist(), strict=True)]
 

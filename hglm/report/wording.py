@@ -57,9 +57,9 @@ DROP = (
     "estimates are the same."
 )
 SIMPLIFY = (
-    "Where a correlation is at its limit, the data do not tell all variances and correlations of "
-    "the term apart; a simpler term, with fewer columns or uncorrelated ones as in (x || g), may "
-    "describe them as well."
+    "Where coefficients determine one another, the data do not tell all variances and correlations "
+    "of the term apart; a simpler term, with fewer columns or uncorrelated ones as in (x || g), "
+    "may describe them as well."
 )
 
 
@@ -130,14 +130,21 @@ def _dependences(term: TermEstimate, design: Design) -> Iterator[str]:
     null = _is_null(term, design)
     correlations = correlation_matrix(term)
     pairs = [
-        (i, j)
+        (f"{term.names[i]} and {term.names[j]}", f"{correlations[i, j]:.0f}")
         for i, j in combinations(np.flatnonzero(~null).tolist(), 2)
         if has_correlations(term) and abs(correlations[i, j]) > LIMIT
     ]
-    for i, j in pairs:
+    if len(pairs) == 1:
+        ((pair, sign),) = pairs
         yield (
-            f"The correlation of {term.names[i]} and {term.names[j]} for {term.group} is estimated "
-            f"at {correlations[i, j]:.0f}: each level's deviation in one determines the other."
+            f"The correlation of {pair} for {term.group} is estimated at {sign}: each level's "
+            "deviation in one determines the other."
+        )
+    elif pairs:
+        listed = ", ".join(f"{pair} ({sign})" for pair, sign in pairs)
+        yield (
+            f"These correlations for {term.group} are estimated at their limits: {listed}. Each "
+            "level's deviation in one coefficient determines the others."
         )
     if not pairs and not null.any():
         yield (
