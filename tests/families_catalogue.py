@@ -11,6 +11,7 @@ from hglm.families import (
     Beta,
     BetaBinomial,
     Binomial,
+    ConwayMaxwellPoisson,
     Cumulative,
     Family,
     Gamma,
@@ -89,7 +90,12 @@ def _probability_families() -> Iterator[Case]:
 def _count_families() -> Iterator[Case]:
     for link in Poisson.links:
         yield Case(f"poisson-{link}", Poisson(link), (_eta(link),))
-    spreads = {NegativeBinomial: _E, NegativeBinomial1: _E, GeneralizedPoisson: _OVERDISPERSED}
+    spreads = {
+        NegativeBinomial: _E,
+        NegativeBinomial1: _E,
+        GeneralizedPoisson: _OVERDISPERSED,
+        ConwayMaxwellPoisson: _E,
+    }
     for cls, e in spreads.items():
         for link in cls.links:
             yield Case(f"{cls.name}-{link}", cls(link), (_eta(link), e))

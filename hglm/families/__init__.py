@@ -20,6 +20,7 @@ from hglm.families.base import (
 from hglm.families.beta import Beta
 from hglm.families.beta_binomial import BetaBinomial
 from hglm.families.binomial import Binomial
+from hglm.families.conway_maxwell import ConwayMaxwellPoisson
 from hglm.families.cumulative import Cumulative
 from hglm.families.gamma import Gamma
 from hglm.families.gaussian import Gaussian
@@ -41,6 +42,7 @@ __all__ = [
     "Beta",
     "BetaBinomial",
     "Binomial",
+    "ConwayMaxwellPoisson",
     "Cumulative",
     "Family",
     "Gamma",

@@ -29,7 +29,7 @@ from hglm.families.binomial import (
     trials_of,
 )
 from hglm.families.checks import check_link, check_sizes
-from hglm.families.counts import summed_cdf
+from hglm.families.counts import probabilities, summed_cdf
 from hglm.families.dispersion import POSITIVE_LINKS, dispersion_parameter, log_dispersion
 from hglm.families.jets import Jet
 from hglm.families.links import LINKS, log_probabilities
@@ -108,7 +108,8 @@ class BetaBinomial(Family):
         return np.asarray(rng.binomial(trials.astype(np.int64), p) / trials)
 
     def cdf(self, y: Vector, point: Point) -> Vector:
-        return summed_cdf(self, np.minimum(y, 1.0), point, 1.0 / trials_of(point.sizes))
+        step = 1.0 / trials_of(point.sizes)
+        return summed_cdf(probabilities(self, point), np.minimum(y, 1.0), step)
 
     def _coordinates(self, point: Point) -> tuple[Jet, Jet, Jet]:
         """Return log μ, log(1 - μ) and log φ."""

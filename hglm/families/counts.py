@@ -8,7 +8,8 @@ however rare a non-zero count is.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable
+from typing import TypeAlias
 
 import numpy as np
 from scipy.special import gammaln
@@ -20,13 +21,18 @@ from hglm.typing import Codes, Vector
 __all__ = [
     "COUNT_LINKS",
     "CountFamily",
+    "LogProbability",
     "count_start",
     "draw_by_inversion",
     "excess_variance",
     "log_factorial",
+    "probabilities",
     "summed_cdf",
     "take",
 ]
+
+LogProbability: TypeAlias = Callable[[Vector, Codes], Vector]
+"""(values (m,), rows (m,)) -> log probability of each value in its row."""
 
 COUNT_LINKS = ("log", "sqrt", "identity")
 """Links of the mean of a count."""
@@ -65,48 +71,43 @@ def take(point: Point, rows: Codes) -> Point:
     return Point(tuple(p.take(rows) for p in point.predictors), point.sizes.take(rows))
 
 
-def summed_cdf(family: Family, y: Vector, point: Point, step: Vector | float = 1.0) -> Vector:
+def probabilities(family: Family, point: Point) -> LogProbability:
+    """Return the log density of any values in any rows, from the kernel."""
+
+    def log_probability(values: Vector, rows: Codes) -> Vector:
+        here = take(point, rows)
+        log_p = family.kernel(Response(values, here.sizes))(here).value
+        return np.where(np.isnan(log_p), -np.inf, log_p)  # nan: an impossible count
+
+    return log_probability
+
+
+def summed_cdf(log_probability: LogProbability, y: Vector, step: Vector | float = 1.0) -> Vector:
     """Sum probabilities of 0, `step`, 2 `step`, ... up to y; one pass a value."""
     total = np.zeros_like(y)
     units = np.broadcast_to(step, y.shape)
     largest = np.floor(y / units + 1e-7)
     for value in range(int(np.max(largest, initial=-1.0)) + 1):
         rows = np.flatnonzero(largest >= value)
-        total[rows] += _probabilities(family, point, rows, value * units[rows])
+        total[rows] += np.exp(log_probability(value * units[rows], rows))
     return np.minimum(total, 1.0)
 
 
 def draw_by_inversion(
-    family: Family, point: Point, n: int, rng: np.random.Generator, smallest: int = 0
+    log_probability: LogProbability, n: int, rng: np.random.Generator, smallest: int = 0
 ) -> Vector:
-    """Draw counts by adding up probabilities until a uniform number is passed."""
-    drawn = np.zeros(n)
-    for value, rows in _inversion(family, point, rng.random(n), smallest):
-        drawn[rows] = value
-    return drawn
-
-
-def _inversion(
-    family: Family, point: Point, uniform: Vector, smallest: int
-) -> Iterator[tuple[int, Codes]]:
-    """Yield each count with the rows that draw it."""
-    left = np.arange(uniform.size)
-    value, falling = smallest, np.zeros(uniform.size, dtype=bool)
-    last = np.zeros(uniform.size)
+    """Draw n counts by adding up probabilities until a uniform number is passed."""
+    uniform, drawn, last = rng.random(n), np.zeros(n), np.zeros(n)
+    falling = np.zeros(n, dtype=bool)
+    left, value = np.arange(n), smallest
     while left.size:
-        p = _probabilities(family, point, left, np.full(left.size, float(value)))
+        p = np.exp(log_probability(np.full(left.size, float(value)), left))
         uniform[left] -= p
         falling[left] |= p < last[left]
         last[left] = p
         # past the mode and below rounding: the sum will not reach 1 exactly
         done = (uniform[left] < 0.0) | (falling[left] & (p < 1e-17))
-        yield value, left[done]
+        drawn[left[done]] = value
         left = left[~done]
         value += 1
-
-
-def _probabilities(family: Family, point: Point, rows: Codes, values: Vector) -> Vector:
-    here = take(point, rows)
-    log_p = family.kernel(Response(values, here.sizes))(here).value
-    known = np.where(np.isnan(log_p), -np.inf, log_p)  # nan: an impossible count
-    return np.asarray(np.exp(np.broadcast_to(known, values.shape)))
+    return drawn

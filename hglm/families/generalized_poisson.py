@@ -31,6 +31,7 @@ from hglm.families.counts import (
     draw_by_inversion,
     excess_variance,
     log_factorial,
+    probabilities,
     summed_cdf,
 )
 from hglm.families.dispersion import POSITIVE_LINKS, dispersion_parameter, log_dispersion
@@ -110,10 +111,10 @@ class GeneralizedPoisson(CountFamily):
 
     def simulate(self, point: Point, rng: np.random.Generator) -> Vector:
         n = np.broadcast(*(p.value for p in point.predictors)).size
-        return draw_by_inversion(self, point, n, rng)
+        return draw_by_inversion(probabilities(self, point), n, rng)
 
     def cdf(self, y: Vector, point: Point) -> Vector:
-        return summed_cdf(self, y, point)
+        return summed_cdf(probabilities(self, point), y)
 
     def log_hazard(self, point: Point) -> Jet:
         xi, h = self._coordinates(point)

@@ -11,6 +11,7 @@ from hglm.families.beta import Beta
 from hglm.families.beta_binomial import BetaBinomial
 from hglm.families.binomial import Binomial
 from hglm.families.checks import did_you_mean
+from hglm.families.conway_maxwell import ConwayMaxwellPoisson
 from hglm.families.cumulative import Cumulative
 from hglm.families.gamma import Gamma
 from hglm.families.gaussian import Gaussian
@@ -38,10 +39,12 @@ FAMILIES: dict[str, Callable[[], Family]] = {
     "student_t": StudentT,
     "tweedie": Tweedie,
     "genpois": GeneralizedPoisson,
+    "compois": ConwayMaxwellPoisson,
     "truncated_poisson": lambda: Truncated(Poisson()),
     "truncated_nbinom2": lambda: Truncated(NegativeBinomial()),
     "truncated_nbinom1": lambda: Truncated(NegativeBinomial1()),
     "truncated_genpois": lambda: Truncated(GeneralizedPoisson()),
+    "truncated_compois": lambda: Truncated(ConwayMaxwellPoisson()),
     "cumulative": Cumulative,
 }
 """Canonical name -> maker of the family with its default links."""
@@ -64,6 +67,8 @@ _ALIASES = {
     "tfamily": "student_t",
     "generalizedpoisson": "genpois",
     "generalisedpoisson": "genpois",
+    "conwaymaxwellpoisson": "compois",
+    "cmp": "compois",
     "ordinal": "cumulative",
     "ordered": "cumulative",
     "clm": "cumulative",

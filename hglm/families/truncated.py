@@ -14,7 +14,7 @@ import numpy as np
 
 from hglm.families.base import Family, Kernel, Parameter, Point, Response, Support
 from hglm.families.checks import require_counts
-from hglm.families.counts import CountFamily, draw_by_inversion, take
+from hglm.families.counts import CountFamily, draw_by_inversion, probabilities, take
 from hglm.families.jets import Jet
 from hglm.numerics import special
 from hglm.typing import Vector
@@ -79,7 +79,8 @@ class Truncated(Family):
         drawn = self.base.simulate(point, rng)
         common = np.broadcast_to(np.exp(log_q) < _WORTH_REJECTING, drawn.shape)
         rare = np.flatnonzero(common)
-        drawn[rare] = draw_by_inversion(self, take(point, rare), rare.size, rng, smallest=1)
+        there = probabilities(self, take(point, rare))
+        drawn[rare] = draw_by_inversion(there, rare.size, rng, smallest=1)
         left = np.flatnonzero(drawn == 0.0)
         while left.size:
             drawn[left] = self.base.simulate(take(point, left), rng)

@@ -34,6 +34,7 @@ import numpy as np
 from scipy.special import gammaln, polygamma, psi
 
 from hglm.families.jets import Index, Jet, Wanted, chain, indices
+from hglm.families.terms import blocks_of_terms
 from hglm.numerics import special
 from hglm.typing import Codes, Matrix, Vector
 
@@ -43,7 +44,6 @@ _LARGE = 2000.0
 _LOG_2PI = float(np.log(2.0 * np.pi))
 _DEVIATIONS = 9.0
 _LEAST_TERMS = 20.0
-_BLOCK = 200_000
 
 
 def remembering_series() -> Callable[[Jet, Jet], Jet]:
@@ -105,16 +105,8 @@ def _windows(z: Vector, gamma: float) -> Iterator[tuple[Codes, Vector]]:
     """Yield blocks of rows with the j (J,) that matter to any of them."""
     mode = np.exp((z - gamma * np.log(gamma)) / (1.0 + gamma))
     reach = _DEVIATIONS * np.sqrt(mode / (1.0 + gamma))
-    order = np.argsort(z)
-    low = np.maximum(np.floor(mode - reach), 1.0)[order]
-    high = np.ceil(mode + reach + _LEAST_TERMS)[order]
-    start = 0
-    while start < z.size:
-        limit = low[start] + 2.0 * (high[start] - low[start])
-        stop = max(start + 1, int(np.searchsorted(high, limit, side="right")))
-        stop = min(stop, start + max(1, int(_BLOCK / (limit - low[start]))))
-        yield order[start:stop], np.arange(low[start], high[stop - 1] + 1.0)
-        start = stop
+    low = np.maximum(np.floor(mode - reach), 1.0)
+    return blocks_of_terms(low, np.ceil(mode + reach + _LEAST_TERMS))
 
 
 def _cumulants(weights: Matrix, j: Vector, gamma: float, order: int) -> dict[Index, Vector]:

@@ -80,14 +80,17 @@ def log1p(x: Vector, order: int) -> tuple[Vector, ...]:
 
 
 def _reciprocal_powers(value: Vector, r: Vector, order: int) -> tuple[Vector, ...]:
-    """Return a logarithm's value with 1/x, -1/x², 2/x³."""
-    return (value, r, -r * r, 2.0 * r * r * r)[: order + 1]
+    """Return a logarithm's value with r = 1/x, -r², 2r³, -6r⁴, ..."""
+    found = [value, r]
+    for k in range(1, order):
+        found.append(found[-1] * (-k * r))
+    return tuple(found[: order + 1])
 
 
 def reciprocal(x: Vector, order: int) -> tuple[Vector, ...]:
     """1 / x; nan at zero."""
     r = 1.0 / np.where(x != 0.0, x, np.nan)
-    return (r, -r * r, 2.0 * r**3, -6.0 * r**4)[: order + 1]
+    return _reciprocal_powers(r, r, order + 1)[1:]
 
 
 def square(x: Vector, order: int) -> tuple[Vector | float, ...]:
