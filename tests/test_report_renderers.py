@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import hglm
 from hglm.errors import OptionError
 from hglm.report import Document, Fact, Report, Table, render, table_report
 from hglm.report.grid import lay_out
@@ -216,6 +217,27 @@ def test_html_of_a_whole_document() -> None:
             "<ul>\n<li>e &gt; f</li>\n</ul>",
             "</div>",
         ]
+    )
+
+
+def test_a_statistic_is_named_by_the_columns_beside_it() -> None:
+    f_test = pd.DataFrame({"num_df": [1], "den_df": [17.0], "statistic": [45.853]})
+    assert render(f_test).splitlines()[0].split()[-1] == "F"
+    chisq = pd.DataFrame({"statistic": [45.853], "df": [1]})
+    assert render(chisq).splitlines()[0].split()[0] == "Chi-sq."
+    assert "Statistic" in render(chisq.assign(estimate=1.0))
+
+
+def test_a_likelihood_ratio_table_has_headings_and_formats() -> None:
+    sleep = hglm.load_dataset("sleepstudy")
+    formulas = ["reaction ~ days + (1 | subject)", "reaction ~ days + (days | subject)"]
+    fits = [hglm.fit(formula, sleep, method="ml") for formula in formulas]
+    table = lay_out(Table(hglm.compare(*fits)))
+    assert "_" not in "".join(table.header)
+    # anova(m0, m1) of lme4 1.1-31
+    assert table.rows[1][1:] == (
+        *("6", "1763.94", "1783.10", "-875.97", "1751.94", "42.14", "2", "<0.001"),
+        *table.rows[1][9:],
     )
 
 
