@@ -30,5 +30,8 @@ class Certificate:
     """Whether a variance is zero or a correlation is ±1 at the optimum."""
     boundary: tuple[int, ...] = ()
     """The terms for which it is so, by position among the estimated terms."""
+    laplace_error: float | None = None
+    """Estimate of the log likelihood less its Laplace approximation; None where the
+    likelihood is exact or integrated by quadrature, or the error is not estimated."""
     message: str = ""
     """One sentence."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
+from typing import cast
 
 import numpy as np
 import pandas as pd
 
 from hglm.criteria.generalised_problem import GeneralisedProblem, generalised_problem
 from hglm.criteria.grouped_terms import group_terms
+from hglm.criteria.laplace_error import laplace_error
 from hglm.criteria.quadrature import check_quadrature, evaluate_quadrature
 from hglm.design.arrays import Design, PredictorDesign
 from hglm.families import Family, Response, Sizes, bind
@@ -45,7 +48,8 @@ def estimate_generalised(
         θ to start from, in the user's coordinates.
     """
     family = family.validate(
-        Response(design.y, Sizes(design.trials, design.weights)), list(design.index)
+        Response(design.y, Sizes(design.trials, design.weights)),
+        cast(Sequence[object], design.index),
     )
     predictors = _predictors(design, family)
     with single_thread(is_small([*predictors.values()])):
@@ -69,7 +73,7 @@ def _optimum(
 ) -> tuple[GeneralisedOptimum, int]:
     """Find the optimum, and the number of nodes that it took."""
     if isinstance(method, Laplace):
-        return fit_generalised(problem, start), 1
+        return _with_error(problem, fit_generalised(problem, start)), 1
     check_quadrature(problem)
     if method.nodes != "auto":
         return fit_generalised(problem, start, _quadrature(method.nodes)), method.nodes
@@ -82,6 +86,15 @@ def _optimum(
         if change < STABLE:
             break
     return optimum, nodes
+
+
+def _with_error(problem: GeneralisedProblem, optimum: GeneralisedOptimum) -> GeneralisedOptimum:
+    """Add the estimated error of the approximation to the certificate."""
+    mode = optimum.evaluation.mode
+    if mode is None or not problem.pattern.groupings:
+        return optimum
+    error = laplace_error(problem, optimum.psi, mode)
+    return replace(optimum, certificate=replace(optimum.certificate, laplace_error=error))
 
 
 def _quadrature(nodes: int) -> Criterion:
