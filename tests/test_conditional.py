@@ -29,9 +29,7 @@ def test_conditional_covariances_equal_those_of_dense_matrices(name):
     fit = fitted(name)
     expected = blocks_of(fit, conditional_covariance(fit))
     for ours, dense in zip(conditional_covariances(fit.estimates), expected, strict=True):
-        # `big` has values of 1e6: the dense matrices themselves are good to 1e-7 only
-        rtol = 1e-5 if "units" in name else 1e-9
-        np.testing.assert_allclose(ours, dense, rtol=rtol, atol=rtol * np.abs(dense).max())
+        np.testing.assert_allclose(ours, dense, rtol=1e-9, atol=1e-9 * np.abs(dense).max())
 
 
 @pytest.mark.parametrize("name", RANDOM)
@@ -41,8 +39,7 @@ def test_errors_of_the_random_effects_include_those_of_the_fixed_ones(name):
     for ours, dense in zip(
         conditional_covariances(fit.estimates, beta=True), expected, strict=True
     ):
-        rtol = 1e-4 if "units" in name else 1e-9
-        np.testing.assert_allclose(ours, dense, rtol=rtol, atol=rtol * np.abs(dense).max())
+        np.testing.assert_allclose(ours, dense, rtol=1e-9, atol=1e-9 * np.abs(dense).max())
 
 
 @pytest.mark.parametrize("arguments", [{"weights": "w"}, {"frequencies": "f"}])

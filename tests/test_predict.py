@@ -121,7 +121,8 @@ def test_confidence_intervals_hold_the_exact_error_of_the_predictor(name):
     fit, rows, data = new_rows(name)
     found = ask(fit, data, new_levels="population", interval="confidence")
     expected = np.sqrt(np.diagonal(dense_errors(fit, rows.mean.X, term_columns(fit, rows.mean))))
-    rtol = 1e-5 if "units" in name else 1e-9
+    # `big` has values of 1e6 that cancel in the dense matrices: half their digits are lost
+    rtol = 1e-7 if "units" in name else 1e-9
     np.testing.assert_allclose(found["std_error"], expected, rtol=rtol)
 
 
@@ -198,7 +199,7 @@ def test_stiff_units_change_no_prediction():
     plain, stiff = fitted("one factor, slopes"), fitted("slopes in other units")
     for interval in ("confidence", "prediction"):
         np.testing.assert_allclose(
-            ask(stiff, interval=interval), ask(plain, interval=interval), rtol=1e-7
+            ask(stiff, interval=interval), ask(plain, interval=interval), rtol=1e-8
         )
 
 
