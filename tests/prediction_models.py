@@ -41,7 +41,7 @@ MODELS: dict[str, str] = {
     "one factor, diagonal": "y ~ x + (x || g)",
     "one factor, compound symmetry": "y ~ x + cs(0 + x + z | g)",
     "no fixed effects": "y ~ 0 + (1 | g)",
-    "dependent columns": "y ~ x + I(2 * x) + school + (1 | g)",
+    "dependent columns": "y ~ x + I(2 * x) + z + (1 | g)",
     "nested": "y ~ x + (1 | school/g)",
     "nested, slopes": "y ~ x + (x | school) + (x | g)",
     "three levels": "y ~ x + (1 | town) + (x | school) + (1 | g)",
