@@ -172,28 +172,13 @@ def _exact(
         F = [f - outer_sum(S[:p], S[:p]) for f, S in zip(F, s.stack, strict=True)]
     data = second[:, :, p, p] - across @ across.T  # f_h'Pf_i
     H = 2.0 * data / sigma2 - information
+    H += 2.0 * layout.curvature(theta, [f @ T for f, T in zip(F, s.solution.T, strict=True)])
     derivatives = layout.derivatives(theta)
-    curvature = _second_derivatives(s.problem, theta)
     for i, (t, di) in enumerate(derivatives):
-        FT = F[t] @ s.solution.T[t]
         for j, (u, dj) in enumerate(derivatives):
             if t == u:
-                H[i, j] += 2.0 * np.sum(di * (F[t] @ dj)) + 2.0 * np.sum(FT * curvature[i][j])
+                H[i, j] += 2.0 * np.sum(di * (F[t] @ dj))
     return symmetrise(H)
-
-
-def _second_derivatives(problem: LinearProblem, theta: Vector) -> list[list[Matrix]]:
-    """∂²T/∂θ_i∂θ_j, by central differences of ∂T/∂θ_i. (k, k) each"""
-    columns = []
-    for j in range(len(theta)):
-        step = np.zeros_like(theta)
-        step[j] = STEP * max(1.0, abs(theta[j]))
-        ahead = problem.layout.derivatives(theta + step)
-        behind = problem.layout.derivatives(theta - step)
-        columns.append(
-            [(a - b) / (2.0 * step[j]) for (_, a), (_, b) in zip(ahead, behind, strict=True)]
-        )
-    return [list(row) for row in zip(*columns, strict=True)]
 
 
 def _differences(problem: LinearProblem, theta: Vector, reml: bool) -> Matrix:
