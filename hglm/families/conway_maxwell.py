@@ -40,7 +40,7 @@ from hglm.typing import Codes, Vector
 
 __all__ = ["ConwayMaxwellPoisson"]
 
-_CAPPED_PHI = special.capped(5.0)  # beyond 1/ν = 150 it is geometric
+_CAPPED_PHI = special.capped(16.0)  # beyond 1/ν = 9e6 it is geometric
 _CAPPED_NU = special.capped(7.0)  # beyond ν = 1100 it is on two neighbouring counts
 _CAPPED_MEAN = special.capped(special.LARGEST_EXPONENT)  # 1e-100 to 1e100
 

@@ -97,8 +97,10 @@ def _windows(a: Vector, nu: Vector) -> tuple[Vector, Vector]:
     """Return first and last j whose terms are within exp(-40) of the largest."""
     mode = np.floor(np.exp(a / nu))
     peak = _log_term(a, nu, mode)
-    spread = 6.0 * np.sqrt((mode + 1.0) / nu) + 10.0
-    low, high = np.maximum(mode - spread, 0.0), mode + spread
+    spread = 7.0 * np.sqrt((mode + 1.0) / nu) + 15.0
+    geometric = _DROP / np.maximum(-a, 1e-300) + 1.0  # terms are below exp(j a)
+    low = np.maximum(mode - spread, 0.0)
+    high = mode + np.where(a < 0.0, np.minimum(spread, geometric), spread)
     while True:
         short = peak - _log_term(a, nu, high) < _DROP
         long = (peak - _log_term(a, nu, low) < _DROP) & (low > 0.0)

@@ -10,7 +10,7 @@ from hglm.typing import Codes, Vector
 
 __all__ = ["blocks_of_terms"]
 
-_BLOCK = 200_000
+_BLOCK = 50_000
 
 
 def blocks_of_terms(low: Vector, high: Vector) -> Iterator[tuple[Codes, Vector]]:
@@ -25,7 +25,7 @@ def blocks_of_terms(low: Vector, high: Vector) -> Iterator[tuple[Codes, Vector]]
     ------
     rows : (m,)
     j : (J,)
-        m J stays near 200,000 and J near twice what the first row needs.
+        m J stays near 50,000 and J near twice what the first row needs.
     """
     order = np.argsort(high)
     first, last = low[order], high[order]
