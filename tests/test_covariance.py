@@ -72,6 +72,18 @@ def test_derivatives_against_differences(member: Structure, k: int) -> None:
             )
 
 
+def test_curvature_against_differences(member: Structure, k: int) -> None:
+    weights = np.random.default_rng(6).normal(size=(k, k))
+    for theta in draws(member, k) + on_the_boundary(member, k):
+        exact = member.curvature(theta, k, weights)
+        steps = 1e-4 * np.eye(len(theta))
+        ahead = [member.derivatives(theta + step, k) for step in steps]
+        behind = [member.derivatives(theta - step, k) for step in steps]
+        numeric = np.tensordot((np.array(ahead) - np.array(behind)) / 2e-4, weights, 2)
+        np.testing.assert_allclose(exact, numeric, atol=1e-6 * (1 + np.abs(theta).max()) ** 2)
+        np.testing.assert_array_equal(exact, exact.T)
+
+
 def test_from_factor_recovers_the_covariance(member: Structure, k: int) -> None:
     rng = np.random.default_rng(0)
     for theta in draws(member, k) + on_the_boundary(member, k):
@@ -226,6 +238,16 @@ def test_layout_derivatives_against_differences() -> None:
         for g in range(2):
             numeric = (plus[g] - minus[g]) / 2e-6
             np.testing.assert_allclose(numeric, d if g == group else 0.0 * numeric, atol=1e-9)
+
+
+def test_layout_curvature_is_that_of_its_slots() -> None:
+    cs = STRUCTURES["cs"]
+    slots = (Slot(0, 0, 1, STRUCTURES["us"], 0), Slot(0, 1, 3, cs, 1))
+    theta = np.random.default_rng(7).normal(size=5)
+    weights = np.random.default_rng(8).normal(size=(4, 4))
+    curvature = Layout(slots, (4,)).curvature(theta, [weights])
+    np.testing.assert_array_equal(curvature[0], 0.0)
+    np.testing.assert_array_equal(curvature[1:, 1:], cs.curvature(theta[1:], 3, weights[1:, 1:]))
 
 
 def test_layout_takes_theta_apart_and_puts_it_together() -> None:

@@ -1,0 +1,487 @@
+"""The criterion of linear models, its derivatives and its start, against dense matrices.
+
+One catalogue of designs runs through every block kind (one factor, nested, crossed with a
+dense and with a sparse factor, interactions, merged terms) and every covariance structure.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.linalg import block_diag
+
+from dense_oracle import DenseSolution, Term, dense_criterion, dense_solution, dense_z
+from hglm.covariance import STRUCTURES
+from hglm.criteria.linear_problem import LinearProblem, linear_problem
+from hglm.criteria.moments import CEILING, FLOOR, moment_start
+from hglm.criteria.profiled import evaluate, solve
+from hglm.design.arrays import PredictorDesign, RandomTerm
+from hglm.numerics.factor import Plan
+from hglm.typing import Codes, Matrix, Vector
+
+N = 72
+
+
+@dataclass(frozen=True)
+class TermSpec:
+    """Grouping factor, columns of the predictors and covariance structure of a term."""
+
+    group: str
+    columns: tuple[int, ...] = (0,)
+    structure: str = "us"
+
+
+FIXED = (0, 1, 2)  # constant and two predictors
+MODELS: dict[str, tuple[TermSpec, ...]] = {
+    "fixed effects only": (),
+    "one factor": (TermSpec("g"),),
+    "one factor, slopes": (TermSpec("g", (0, 1)),),
+    "one factor, three columns": (TermSpec("g", (0, 1, 2)),),
+    "one factor, slope only": (TermSpec("g", (1,)),),
+    "one factor, diagonal": (TermSpec("g", (0, 1, 2), "diag"),),
+    "one factor, compound symmetry": (TermSpec("g", (3, 4, 5), "cs"),),
+    "one factor, compound symmetry of two": (TermSpec("g", (0, 1), "cs"),),
+    "terms on one factor": (TermSpec("g"), TermSpec("g", (1,)), TermSpec("g", (2, 3))),
+    "structures on one factor": (TermSpec("g", (1, 2)), TermSpec("g", (3, 4, 5), "cs")),
+    "nested": (TermSpec("g", (0, 1)), TermSpec("school")),
+    "nested, slopes outside": (TermSpec("g"), TermSpec("school", (0, 1), "diag")),
+    "three levels": (TermSpec("g"), TermSpec("school", (0, 1)), TermSpec("town")),
+    "three levels, structures": (
+        TermSpec("g", (3, 4, 5), "cs"),
+        TermSpec("school", (0, 1), "diag"),
+        TermSpec("town", (0, 1)),
+    ),
+    "crossed": (TermSpec("g"), TermSpec("h")),
+    "crossed, slopes": (TermSpec("g", (0, 1)), TermSpec("h", (0, 2))),
+    "crossed, structures": (TermSpec("g", (0, 1), "diag"), TermSpec("h", (3, 4, 5), "cs")),
+    "crossed, terms on one factor": (TermSpec("g"), TermSpec("h"), TermSpec("h", (1,))),
+    "three crossed": (TermSpec("g"), TermSpec("h", (0, 1)), TermSpec("w")),
+    "crossed and nested": (TermSpec("g", (0, 1)), TermSpec("h"), TermSpec("school")),
+    "interaction": (TermSpec("g:h"), TermSpec("g", (0, 1)), TermSpec("h")),
+    "interaction, structures": (
+        TermSpec("g:h", (0, 1), "diag"),
+        TermSpec("g", (3, 4, 5), "cs"),
+        TermSpec("h"),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One model on one set of data, as cross-products and in full."""
+
+    problem: LinearProblem
+    design: PredictorDesign
+    y: Vector
+    weights: Vector | None
+    frequencies: Vector | None
+    reml: bool
+
+    def value(self, theta: Vector) -> float:
+        """Criterion of the oracle."""
+        return dense_criterion(*self.arguments(theta))
+
+    def terms(self, theta: Vector) -> list[Term]:
+        """Dense terms in the order of the slots, in the user's columns."""
+        out = []
+        for position, T in zip(self.problem.terms, self.problem.user_factors(theta), strict=True):
+            term = self.design.random[position]
+            out.append((self.rows(term.codes), self.rows(term.z), T @ T.T))
+        return out
+
+    def dense(self, theta: Vector) -> DenseSolution:
+        """Solution of the oracle."""
+        return dense_solution(*self.arguments(theta))
+
+    def arguments(self, theta: Vector) -> tuple[Matrix, Vector, list[Term], bool, Vector | None]:
+        """Spell the model out in full, every row as often as it was observed."""
+        weights = None if self.weights is None else self.rows(self.weights)
+        return self.rows(self.design.X), self.rows(self.y), self.terms(theta), self.reml, weights
+
+    def rows(self, a: Matrix) -> Matrix:
+        if self.frequencies is None:
+            return a
+        return np.repeat(a, self.frequencies.astype(int), axis=0)
+
+    def thetas(self, singular: bool) -> list[Vector]:
+        """Random θ; or such with one parameter, or all, at zero."""
+        rng = np.random.default_rng(11)
+        m = self.problem.layout.n_theta
+        draws = [rng.normal(size=m) for _ in range(2)]
+        if not singular:
+            return draws
+        return [np.zeros(m), *(np.where(np.arange(m) == i, 0.0, draws[0]) for i in range(m))]
+
+
+def groups(rng: np.random.Generator) -> dict[str, Codes]:
+    def draw(q: int) -> Codes:
+        return rng.permutation(np.concatenate([np.arange(q), rng.integers(0, q, N - q)]))
+
+    g, h = draw(16), draw(6)
+    school = rng.integers(0, 5, 16)
+    school[:5] = np.arange(5)
+    town = np.array([0, 1, 1, 2, 0])
+    pair = np.unique(g * 100 + h, return_inverse=True)[1]
+    return {
+        "g": g,
+        "h": h,
+        "w": draw(4),
+        "school": school[g],
+        "town": town[school[g]],
+        "g:h": pair.astype(np.intp),
+    }
+
+
+def make_case(
+    model: str,
+    reml: bool,
+    sparse: bool = False,
+    weighted: bool = False,
+    seed: int = 7,
+) -> Case:
+    rng = np.random.default_rng(seed)
+    codes = groups(rng)
+    three = np.eye(3)[rng.integers(0, 3, N)]  # columns of a factor: compound symmetry's place
+    columns = np.column_stack(
+        [np.ones(N), 50.0 + 3.0 * rng.normal(size=N), 1e-2 * rng.normal(size=N), three]
+    )
+    random = tuple(
+        RandomTerm(
+            s.group,
+            tuple(f"c{i}" for i in s.columns),
+            pd.RangeIndex(codes[s.group].max() + 1),
+            codes[s.group],
+            columns[:, list(s.columns)],
+            s.structure,
+        )
+        for s in MODELS[model]
+    )
+    design = PredictorDesign(columns[:, list(FIXED)], ("a", "b", "c"), {}, None, random)
+    y = 100.0 + columns[:, 1] + rng.normal(size=N)
+    for s in MODELS[model]:
+        z = columns[:, list(s.columns)] / np.linalg.norm(columns[:, list(s.columns)], axis=0)
+        effects = rng.normal(scale=np.sqrt(N), size=(codes[s.group].max() + 1, len(s.columns)))
+        y = y + (effects[codes[s.group]] * z).sum(axis=1)
+    weights = rng.uniform(0.2, 5.0, N) if weighted else None
+    frequencies = rng.integers(1, 4, N).astype(float) if weighted else None
+    problem = linear_problem(design, y, weights, frequencies)
+    if sparse:
+        crossed = problem.plan.crossed
+        assert crossed is not None
+        plan = Plan(problem.plan.chain, dataclasses.replace(crossed, dense=False))
+        problem = dataclasses.replace(problem, plan=plan)
+    return Case(problem, design, y, weights, frequencies, reml)
+
+
+CROSSED = [name for name in MODELS if make_case(name, True).problem.plan.crossed is not None]
+PLANS = [(name, False) for name in MODELS] + [(name, True) for name in CROSSED]
+
+
+@pytest.fixture(params=PLANS, ids=lambda p: f"{p[0]}{' (sparse)' if p[1] else ''}")
+def plan(request: pytest.FixtureRequest) -> tuple[str, bool]:
+    chosen: tuple[str, bool] = request.param
+    return chosen
+
+
+@pytest.fixture(params=[False, True], ids=["ML", "REML"])
+def reml(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
+
+@pytest.fixture
+def case(plan: tuple[str, bool], reml: bool) -> Case:
+    return make_case(plan[0], reml, plan[1])
+
+
+def test_the_catalogue_reaches_every_structure_and_block_kind() -> None:
+    used = {s.structure for specs in MODELS.values() for s in specs}
+    assert used == set(STRUCTURES)
+    problems = [make_case(name, True).problem for name in MODELS]
+    chains = {(len(p.plan.chain), p.plan.crossed is not None) for p in problems}
+    assert {(0, False), (1, False), (2, False), (3, False), (0, True), (1, True)} <= chains
+    assert "crossed" in CROSSED
+    assert "nested" not in CROSSED
+
+
+def test_value_against_dense(case: Case) -> None:
+    for theta in case.thetas(singular=False) + case.thetas(singular=True):
+        assert solve(case.problem, theta, case.reml).value == pytest.approx(
+            case.value(theta), abs=1e-9
+        )
+
+
+@pytest.mark.parametrize(
+    "model", ["one factor, slopes", "nested", "crossed, slopes", "interaction"]
+)
+def test_value_with_weights_and_frequencies_against_dense(model: str, reml: bool) -> None:
+    case = make_case(model, reml, weighted=True)
+    for theta in case.thetas(singular=False):
+        assert solve(case.problem, theta, reml).value == pytest.approx(case.value(theta), abs=1e-9)
+
+
+def test_solution_against_dense(case: Case) -> None:
+    """β, σ², their covariance and the modes, in the user's coordinates."""
+    for theta in case.thetas(singular=False)[:1] + case.thetas(singular=True)[1:2]:
+        s, expected = solve(case.problem, theta, case.reml), case.dense(theta)
+        fixed = case.problem.fixed
+        error = np.sqrt(np.diagonal(expected.vcov))
+        beta = fixed.to_beta @ (fixed.gamma + s.gamma) + fixed.shift
+        np.testing.assert_allclose((beta - expected.beta) / error, 0.0, atol=1e-9)
+        assert s.sigma2 == pytest.approx(expected.sigma2, rel=1e-11)
+        root = np.linalg.solve(s.L_X, fixed.to_beta.T)
+        vcov = s.sigma2 * root.T @ root
+        np.testing.assert_allclose(
+            vcov / np.outer(error, error), expected.vcov / np.outer(error, error), atol=1e-9
+        )
+        b = s.combine(s.modes)
+        for slot, S, modes in zip(
+            case.problem.layout.slots, case.problem.maps, expected.modes, strict=True
+        ):
+            got = (S @ b[slot.group][slot.columns]).T
+            np.testing.assert_allclose(got, modes, rtol=1e-8, atol=1e-9 * np.abs(modes).max())
+
+
+@pytest.mark.parametrize("singular", [False, True])
+def test_gradient_against_differences_of_the_dense_criterion(case: Case, singular: bool) -> None:
+    """To 1e-6 relative; differences of order four, whose own error is about 1e-9 here."""
+    for theta in case.thetas(singular):
+        gradient = evaluate(case.problem, theta, case.reml).gradient
+        numeric = differences(case.value, theta)
+        np.testing.assert_allclose(gradient, numeric, rtol=1e-6, atol=2e-8)
+
+
+@pytest.mark.parametrize("singular", [False, True])
+def test_hessian_against_the_dense_average_information(case: Case, singular: bool) -> None:
+    for theta in case.thetas(singular):
+        if case.problem.plan.crossed is not None and hides_a_direction(case, theta):
+            continue
+        hessian = evaluate(case.problem, theta, case.reml).hessian
+        np.testing.assert_array_equal(hessian, hessian.T)
+        expected = dense_hessian(case, theta)
+        size = np.sqrt(np.maximum(np.abs(np.diagonal(expected)), 1e-3))
+        np.testing.assert_allclose(
+            hessian / np.outer(size, size), expected / np.outer(size, size), atol=2e-7
+        )
+
+
+@pytest.mark.parametrize(
+    "model", [m for m in MODELS if not any(s.structure == "cs" for s in MODELS[m])]
+)
+def test_hessian_is_the_exact_one_where_all_variances_are_zero(model: str, reml: bool) -> None:
+    """At T = 0 every ∂Σ vanishes, and what is left of the Hessian is no approximation."""
+    case = make_case(model, reml)
+    zero = np.zeros(case.problem.layout.n_theta)
+    exact = differences(lambda t: evaluate(case.problem, t, reml).gradient, zero, 1e-3)
+    hessian = evaluate(case.problem, zero, reml).hessian
+    np.testing.assert_allclose(hessian, exact.reshape(hessian.shape), rtol=1e-6, atol=1e-6)
+
+
+def test_evaluation_is_pure(plan: tuple[str, bool]) -> None:
+    """Same θ, same numbers, whatever was evaluated in between; inputs unchanged."""
+    case = make_case(plan[0], True, plan[1])
+    first, other = case.thetas(singular=False)
+    first.setflags(write=False)
+    before = evaluate(case.problem, first, True)
+    evaluate(case.problem, other, False)
+    after = evaluate(case.problem, first, True)
+    assert before.value == after.value == solve(case.problem, first, True).value
+    np.testing.assert_array_equal(before.gradient, after.gradient)
+    np.testing.assert_array_equal(before.hessian, after.hessian)
+
+
+def test_the_problem_leaves_its_inputs_alone() -> None:
+    case = make_case("crossed, slopes", True, weighted=True)
+    arrays = [case.design.X, case.y, case.weights, case.frequencies]
+    arrays += [a for t in case.design.random for a in (t.codes, t.z)]
+    for a in arrays:
+        assert a is not None
+        a.setflags(write=False)
+    problem = linear_problem(case.design, case.y, case.weights, case.frequencies)
+    moment_start(problem)
+    evaluate(problem, np.ones(problem.layout.n_theta), True)
+
+
+def test_terms_on_one_factor_are_merged_largest_factor_first() -> None:
+    problem = make_case("crossed, terms on one factor", True).problem
+    assert problem.layout.orders == (1, 2)  # g has most levels; both terms of h together
+    assert problem.terms == (0, 1, 2)
+    problem = make_case("terms on one factor", True).problem
+    assert problem.layout.orders == (4,)
+    reordered = make_case("crossed and nested", True).problem
+    assert reordered.gramian.sizes == tuple(sorted(reordered.gramian.sizes, reverse=True))
+
+
+def test_merged_terms_equal_a_diagonal_structure(reml: bool) -> None:
+    """(1 | g) + (0 + x | g) is diag(1 + x | g)."""
+    apart = make_case("one factor", reml)
+    design = apart.design
+    z = np.column_stack([np.ones(N), design.X[:, 1]])
+    base = design.random[0]
+    merged = tuple(dataclasses.replace(base, names=("c",), z=z[:, [i]]) for i in range(2))
+    together = dataclasses.replace(base, names=("a", "b"), z=z, structure="diag")
+    theta = np.array([0.7, 1.3])
+    values = [
+        solve(linear_problem(dataclasses.replace(design, random=r), apart.y), theta, reml).value
+        for r in (merged, (together,))
+    ]
+    assert values[0] == pytest.approx(values[1], abs=1e-10)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_moment_start_solves_the_minque0_equations(model: str) -> None:
+    for seed in range(3):
+        case = make_case(model, True, seed=seed)
+        start = case.problem.layout.term_factors(moment_start(case.problem))
+        for T, expected in zip(start, dense_minque0(case), strict=True):
+            np.testing.assert_allclose(T @ T.T, expected, rtol=1e-6, atol=1e-6)
+
+
+def test_moment_start_is_the_anova_estimate_of_a_balanced_one_way_layout() -> None:
+    rng = np.random.default_rng(0)
+    q, r = 12, 5
+    codes = np.repeat(np.arange(q), r)
+    y = rng.normal(size=q)[codes] * 2.0 + rng.normal(size=q * r)
+    means = y.reshape(q, r).mean(axis=1)
+    msb = r * means.var(ddof=1)
+    msw = ((y - means[codes]) ** 2).sum() / (q * (r - 1))
+    one = np.ones((q * r, 1))
+    term = RandomTerm("g", ("Intercept",), pd.RangeIndex(q), codes, one)
+    problem = linear_problem(PredictorDesign(one, ("Intercept",), {}, None, (term,)), y)
+    assert moment_start(problem)[0] ** 2 == pytest.approx((msb - msw) / r / msw, rel=1e-12)
+
+
+def test_moment_start_is_the_anova_estimate_of_a_balanced_two_way_layout() -> None:
+    """Rows × columns without replication: σ_a² = (MSA - MSE)/c, σ_b² = (MSB - MSE)/r."""
+    rng = np.random.default_rng(1)
+    r, c = 9, 7
+    table = rng.normal(size=(r, 1)) * 2 + rng.normal(size=(1, c)) * 3 + rng.normal(size=(r, c))
+    rows, cols = np.repeat(np.arange(r), c), np.tile(np.arange(c), r)
+    msa, msb = c * table.mean(axis=1).var(ddof=1), r * table.mean(axis=0).var(ddof=1)
+    sse = ((table - table.mean()) ** 2).sum() - (r - 1) * msa - (c - 1) * msb
+    mse = sse / ((r - 1) * (c - 1))
+    one = np.ones((r * c, 1))
+    terms = (
+        RandomTerm("row", ("Intercept",), pd.RangeIndex(r), rows, one),
+        RandomTerm("column", ("Intercept",), pd.RangeIndex(c), cols, one),
+    )
+    design = PredictorDesign(one, ("Intercept",), {}, None, terms)
+    start = moment_start(linear_problem(design, table.ravel()))
+    expected = [(msa - mse) / c / mse, (msb - mse) / r / mse]
+    np.testing.assert_allclose(start**2, expected, rtol=1e-11)
+
+
+def test_moment_start_is_the_anova_estimate_of_balanced_random_coefficients() -> None:
+    """Same x in every group: Σ = cov(OLS coefficients) - σ²(x'x)^-1."""
+    rng = np.random.default_rng(2)
+    q, r = 20, 6
+    x = np.column_stack([np.ones(r), np.linspace(-1, 2, r)])
+    b = rng.normal(size=(q, 2)) @ np.array([[2.0, 0.5], [0.0, 1.5]])
+    y = b @ x.T + rng.normal(size=(q, r))
+    ols = np.linalg.lstsq(x, y.T, rcond=None)[0].T
+    sigma2 = ((y - ols @ x.T) ** 2).sum() / (q * (r - 2))
+    expected = np.cov(ols.T) - sigma2 * np.linalg.inv(x.T @ x)
+    codes, X = np.repeat(np.arange(q), r), np.tile(x, (q, 1))
+    term = RandomTerm("g", ("Intercept", "x"), pd.RangeIndex(q), codes, X)
+    problem = linear_problem(PredictorDesign(X, ("a", "b"), {}, None, (term,)), y.ravel())
+    T = problem.user_factors(moment_start(problem))[0]
+    np.testing.assert_allclose(sigma2 * T @ T.T, expected, rtol=1e-9)
+
+
+def test_moment_start_stays_off_the_boundary(case: Case) -> None:
+    """Where moments give no covariance matrix, the start is still inside."""
+    for T in case.problem.layout.term_factors(moment_start(case.problem)):
+        sizes = np.linalg.svd(T)[1] ** 2
+        assert np.all(np.diagonal(T @ T.T) >= FLOOR * (1 - 1e-9))
+        assert np.all(np.diagonal(T @ T.T) <= len(T) * CEILING)
+        assert sizes[-1] > 1e-6
+
+
+def hides_a_direction(case: Case, theta: Vector) -> bool:
+    """Whether some T_bb = 0 below which its column goes on: there F is a bound (`_divide`)."""
+    return any(
+        T[b, b] == 0.0 and T[b + 1 :, b].any()
+        for T in case.problem.layout.factors(theta)
+        for b in range(len(T))
+    )
+
+
+def differences(f: Callable[[Vector], float | Matrix], theta: Vector, h: float = 2e-3) -> Matrix:
+    """Central differences of order four. (m, ...)"""
+    out = []
+    for e in h * np.eye(len(theta)):
+        near, far = f(theta + e) - f(theta - e), f(theta + 2 * e) - f(theta - 2 * e)
+        out.append((8 * near - far) / (12 * h))
+    return np.array(out)
+
+
+def dense_hessian(case: Case, theta: Vector) -> Matrix:
+    """Average information and the term of ∂²Σ, from V in full; see `criteria.profiled`."""
+    s = case.dense(theta)
+    y = case.rows(case.y)
+    nu = len(y) - case.design.X.shape[1] if case.reml else len(y)
+    Py = s.P @ y
+    F_full = (s.P if case.reml else np.linalg.inv(s.V)) - np.outer(Py, Py) / s.sigma2
+    derivatives, second = [], []
+    for slot, S, (codes, z, _) in zip(
+        case.problem.layout.slots, case.problem.maps, case.terms(theta), strict=True
+    ):
+        own = theta[slot.parameters]
+        T, dT = slot.structure.factor(own, slot.k), slot.structure.derivatives(own, slot.k)
+        Z = dense_z(codes, z @ S)
+        levels = Z.shape[1] // slot.k
+        for d in dT:
+            D = np.kron(np.eye(levels), d @ T.T + T @ d.T)
+            derivatives.append(Z @ D @ Z.T)
+        F = np.einsum("lalb->ab", (Z.T @ F_full @ Z).reshape(levels, slot.k, levels, slot.k))
+        own_derivatives = partial(slot.structure.derivatives, k=slot.k)
+        second.append(2.0 * np.einsum("iab,ac,jcb->ij", dT, F, dT))
+        second[-1] += 2.0 * np.einsum("ijab,ab->ij", differences(own_derivatives, own, 3e-4), F @ T)
+    f = np.array([D @ Py for D in derivatives]).reshape(-1, len(y))  # f_i = ∂V_i P y
+    quad = f @ Py
+    return (
+        f @ s.P @ f.T / s.sigma2 - np.outer(quad, quad) / (nu * s.sigma2**2) + block_diag(*second)
+    )
+
+
+def dense_minque0(case: Case) -> list[Matrix]:
+    """Relative Σ of each slot by MINQUE(0), standardised columns, projected like the start.
+
+    Rao (1972): S γ = u with S_ij = tr(M G_i M G_j), u_i = y'M G_i M y, M = I - X(X'X)^-1X'.
+    """
+    Q = np.linalg.qr(case.design.X)[0]
+    M = np.eye(N) - Q @ Q.T
+    ends, G, bases = [0], [], []
+    for slot, position, S in zip(
+        case.problem.layout.slots, case.problem.terms, case.problem.maps, strict=True
+    ):
+        term = case.design.random[position]
+        z = term.z @ S
+        same = term.codes[:, None] == term.codes[None, :]
+        k = slot.k
+        for a in range(k):
+            for b in range(a + 1):
+                if slot.structure.name != "diag" or a == b:
+                    unit = np.zeros((k, k))
+                    unit[a, b] = unit[b, a] = 1.0
+                    bases.append(unit)
+                    G.append(M @ (same * (z @ unit @ z.T)) @ M)
+        ends.append(len(G))
+    G.append(M)
+    e = M @ case.y
+    system = np.array([[np.sum(A * B) for B in G] for A in G])
+    gamma = np.linalg.lstsq(system, [e @ A @ e for A in G], rcond=1e-10)[0]
+    sigma2 = max(gamma[-1], 0.05 * (e @ e) / np.trace(M))
+    out = []
+    for slot, start, end in zip(case.problem.layout.slots, ends[:-1], ends[1:], strict=True):
+        sigma = np.tensordot(gamma[start:end], np.array(bases[start:end]), 1) / sigma2
+        values, vectors = np.linalg.eigh(sigma)
+        factor = vectors * np.sqrt(np.clip(values, FLOOR, CEILING))
+        T = slot.structure.factor(slot.structure.from_factor(factor), slot.k)
+        out.append(T @ T.T)
+    return out
