@@ -23,6 +23,7 @@ from hglm.errors import DataError, HglmError, OptionError
 from hglm.inference.contrasts import AnovaType
 from hglm.model import fit as fit_model
 from hglm.report import anova_report, frame_records, render, to_json
+from hglm.report.coefficients import default_ddf
 from hglm.report.render import RENDERERS
 from hglm.result import Fit
 
@@ -129,7 +130,7 @@ def _as_report(model: Fit, options: argparse.Namespace) -> str:
     if options.anova:
         kind = _anova_type(options)
         tests = model.anova(kind, options.ddf)
-        shown.append(anova_report(tests, kind, options.ddf or model.default_ddf))
+        shown.append(anova_report(tests, kind, options.ddf or default_ddf(model.estimates)))
     return "\n\n".join(render(report, options.output) for report in shown)
 
 

@@ -6,33 +6,28 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
-from hglm.design import Design, DesignSpec
+from hglm.design import Design, DesignSpec, NewDesign
+from hglm.estimated import Estimated
 from hglm.families import Family
-from hglm.fitting.certificate import Certificate
-from hglm.fitting.record import Coefficients, Estimates
+from hglm.fitting.record import Estimates
 from hglm.formula import ModelFormula
 from hglm.inference.anova import anova_table
 from hglm.inference.conditional import coef_frame, ranef_frame
 from hglm.inference.contrasts import AnovaType
 from hglm.inference.predict import Interval, NewLevels, predict, prediction_rows
 from hglm.inference.residuals import leverage, residuals
+from hglm.inference.response_scale import MeanFunction, mean_function, other_predictors
 from hglm.inference.simulate import RandomDraws, simulate
 from hglm.inference.terms import FixedTerms, fixed_terms
-from hglm.inference.tests import (
-    ContrastTest,
-    contrast_test,
-    denominator,
-    row_tests,
-    wald_intervals,
-)
+from hglm.inference.tests import ContrastTest, contrast_test, wald_intervals
 from hglm.report import (
     Report,
     augment_frame,
-    coefficient_frame,
     fit_record,
     glance_frame,
     summarise,
@@ -40,13 +35,14 @@ from hglm.report import (
     to_json,
     varcorr_frame,
 )
+from hglm.report.coefficients import coefficient_table, default_ddf, other_tables
 from hglm.typing import Frame, Matrix, Vector
 
 __all__ = ["Fit"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Fit:
+class Fit(Estimated):
     """A fitted model.
 
     Nothing in it changes after it was made; what costs time, such as degrees of
@@ -65,29 +61,9 @@ class Fit:
     # Fixed effects ------------------------------------------------------------------
 
     @property
-    def params(self) -> pd.Series:
-        """Fixed effects."""
-        return self._by_name(self.estimates.beta)
-
-    @property
-    def bse(self) -> pd.Series:
-        """Standard errors of the fixed effects."""
-        return self._by_name(np.sqrt(np.diagonal(self.estimates.vcov)))
-
-    @property
-    def tvalues(self) -> pd.Series:
-        """Fixed effects over their standard errors."""
-        return self.params / self.bse
-
-    @property
     def pvalues(self) -> pd.Series:
         """P-values of the fixed effects: t tests with Satterthwaite's df, or z tests."""
         return self._by_name(self._coefficients["p_value"].to_numpy())
-
-    def cov_params(self) -> pd.DataFrame:
-        """Covariance matrix of the fixed effects."""
-        names = list(self.design.mean.names)
-        return pd.DataFrame(self.estimates.vcov, names, names)
 
     def conf_int(self, level: float = 0.95, ddf: str | None = None) -> pd.DataFrame:
         """Wald intervals of the fixed effects.
@@ -100,86 +76,9 @@ class Fit:
             ``"satterthwaite"`` (default of linear models), ``"kenward-roger"``,
             ``"residual"`` or ``"asymptotic"`` (normal quantiles; default of others).
         """
-        limits = wald_intervals(self.estimates, level, ddf or self.default_ddf)
+        limits = wald_intervals(self.estimates, level, ddf or default_ddf(self.estimates))
         names = list(self.design.mean.names)
         return pd.DataFrame(limits, names, ["conf_low", "conf_high"])
-
-    @property
-    def others(self) -> dict[str, Coefficients]:
-        """Fixed effects of further predictors: ``"dispersion"``, ``"zero_inflation"``, ..."""
-        return dict(self.estimates.others)
-
-    # Fit ----------------------------------------------------------------------------
-
-    @property
-    def llf(self) -> float:
-        """Log likelihood; the restricted one for REML."""
-        return self.estimates.llf
-
-    @property
-    def deviance(self) -> float:
-        """Minus twice the log likelihood (lme4's REML criterion or deviance)."""
-        return self.estimates.deviance
-
-    @property
-    def aic(self) -> float:
-        """Akaike's information criterion."""
-        return self.estimates.aic
-
-    @property
-    def bic(self) -> float:
-        """Schwarz's information criterion."""
-        return self.estimates.bic
-
-    @property
-    def nobs(self) -> float:
-        """Number of observations."""
-        return self.estimates.nobs
-
-    @property
-    def n_parameters(self) -> int:
-        """Number of parameters: fixed effects, covariance parameters, dispersion."""
-        return self.estimates.n_parameters
-
-    @property
-    def df_resid(self) -> float:
-        """Observations less parameters (lme4's `df.residual`)."""
-        return self.nobs - self.n_parameters
-
-    @property
-    def sigma(self) -> float | None:
-        """Residual standard deviation; for other families what stands for it."""
-        return self.estimates.sigma
-
-    @property
-    def theta(self) -> Vector:
-        """(m,) covariance parameters, relative to `sigma` in linear models."""
-        return self.estimates.theta
-
-    @property
-    def certificate(self) -> Certificate:
-        """Evidence of convergence."""
-        return self.estimates.certificate
-
-    @property
-    def converged(self) -> bool:
-        """Whether the optimum was reached."""
-        return self.certificate.converged
-
-    @property
-    def singular(self) -> bool:
-        """Whether a variance is zero or a correlation ±1 at the optimum."""
-        return self.certificate.singular
-
-    @property
-    def method(self) -> str:
-        """``"reml"``, ``"ml"``, ``"laplace"`` or ``"quadrature"``."""
-        return self.estimates.method
-
-    @property
-    def default_ddf(self) -> str:
-        """Satterthwaite's degrees of freedom for linear models, else none."""
-        return "satterthwaite" if self.method in ("reml", "ml") else "asymptotic"
 
     # Random effects -----------------------------------------------------------------
 
@@ -210,7 +109,10 @@ class Fit:
     @property
     def fittedvalues(self) -> pd.Series:
         """Fitted means of the rows used, random effects included."""
-        return pd.Series(self.estimates.linear_predictor, index=self.design.index, name="fitted")
+        others = {name: part.linear_predictor for name, part in self.others.items()}
+        eta = self.estimates.linear_predictor
+        mean = eta if self._is_linear else mean_function(self.family, others)(eta)[0]
+        return pd.Series(mean, index=self.design.index, name="fitted")
 
     @property
     def resid(self) -> pd.Series:
@@ -232,6 +134,7 @@ class Fit:
         data: Frame | None = None,
         *,
         random: str | Sequence[str] = "all",
+        scale: Literal["response", "link"] = "response",
         interval: Interval | None = None,
         level: float = 0.95,
         new_levels: NewLevels = "error",
@@ -248,6 +151,8 @@ class Fit:
         random
             Grouping factors to condition on: ``"all"``, ``"none"`` (the population),
             a name or names.
+        scale
+            ``"response"`` for means, zero inflation included, or ``"link"``.
         interval
             ``"confidence"`` for the mean, ``"prediction"`` for a new observation.
         level
@@ -269,9 +174,15 @@ class Fit:
             new_levels=new_levels,
             interval=interval,
             level=level,
-            weights=weights,
+            mean=self._mean_of(rows, random) if scale == "response" else None,
+            weights=self.design.weights if data is None and weights is None else weights,
             rng=seed,
         )
+
+    def _mean_of(self, rows: NewDesign, random: str | Sequence[str]) -> MeanFunction | None:
+        if self._is_linear:
+            return None
+        return mean_function(self.family, other_predictors(self.estimates, rows, random))
 
     def simulate(
         self,
@@ -306,7 +217,7 @@ class Fit:
             ``"satterthwaite"`` (default of linear models), ``"kenward-roger"``, or
             ``"asymptotic"`` for chi-square tests (default of others).
         """
-        return anova_table(self.estimates, self.terms, type, ddf or self.default_ddf)
+        return anova_table(self.estimates, self.terms, type, ddf or default_ddf(self.estimates))
 
     def test(
         self, contrast: Matrix, ddf: str | None = None, rhs: Vector | float = 0.0
@@ -321,7 +232,7 @@ class Fit:
         rhs : (r,) or number
         """
         rows = np.atleast_2d(np.asarray(contrast, dtype=np.float64))
-        return contrast_test(self.estimates, rows, ddf or self.default_ddf, rhs)
+        return contrast_test(self.estimates, rows, ddf or default_ddf(self.estimates), rhs)
 
     @cached_property
     def terms(self) -> FixedTerms:
@@ -338,35 +249,22 @@ class Fit:
         level
             Coverage of confidence intervals; none are shown by default.
         """
-        ddf = ddf or self.default_ddf
+        ddf = ddf or default_ddf(self.estimates)
         return summarise(
             self.estimates,
             self.design,
             self.coefficients(ddf, 0.95 if level is None else level),
             self.residuals("pearson").to_numpy(),
             formula=self.formula.text.strip(),
-            family="" if self.method in ("reml", "ml") else self._family_in_words,
+            family="" if self._is_linear else self._family_in_words,
             ddf=ddf,
             level=level,
+            others=other_tables(self.estimates, 0.95 if level is None else level),
         )
 
     def coefficients(self, ddf: str | None = None, level: float = 0.95) -> pd.DataFrame:
-        """Table of the fixed effects: estimate, standard error, df, test, interval."""
-        ddf = ddf or self.default_ddf
-        p = len(self.estimates.beta)
-        method = denominator(self.estimates, ddf)
-        tests = row_tests(self.estimates.beta, method, np.eye(p))
-        limits = wald_intervals(self.estimates, level, ddf)
-        return coefficient_frame(
-            self.design.mean.names,
-            tests.estimate,
-            tests.std_error,
-            tests.df,
-            tests.statistic,
-            tests.p_value,
-            limits[:, 0],
-            limits[:, 1],
-        )
+        """Tabulate the fixed effects: estimate, standard error, df, test, interval."""
+        return coefficient_table(self.estimates, self.design.mean.names, ddf, level)
 
     def tidy(self, level: float = 0.95) -> pd.DataFrame:
         """Tabulate fixed effects and variance components in broom.mixed's columns."""
@@ -382,7 +280,7 @@ class Fit:
             self.design.frame.set_axis(self.design.index),
             fitted=self.fittedvalues.to_numpy(),
             resid=self.resid.to_numpy(),
-            fixed=np.asarray(self.predict(random="none")),
+            fixed=np.asarray(self.predict(random="none", scale="link")),
         )
 
     def to_json(self) -> str:
@@ -410,8 +308,9 @@ class Fit:
         return self.coefficients()
 
     @property
+    def _is_linear(self) -> bool:
+        return self.method in ("reml", "ml")
+
+    @property
     def _family_in_words(self) -> str:
         return f"{self.family.name}, {self.family.parameters[0].link.name} link"
-
-    def _by_name(self, values: Vector) -> pd.Series:
-        return pd.Series(values, index=pd.Index(self.design.mean.names))

@@ -148,7 +148,7 @@ def test_a_combination_that_was_never_seen_is_a_new_level():
     _, spec = build_design(parse_formula("y ~ 1 + (1 | a:b)"), data)
     new = pd.DataFrame({"a": ["q", "q", "p", "q", "zz"], "b": ["u", "v", "zz", "zz", "v"]})
     codes = rebuild(spec, new, new_levels="allow").mean.random[0].codes
-    assert list(codes) == [-1, 2, -1, -1, -1]
+    assert list(codes) == [-1, 2, -2, -3, -4]  # one number for each new level
 
 
 def test_only_the_columns_in_use_must_be_there(fitted):

@@ -23,6 +23,7 @@ converge on its boundary:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -218,4 +219,4 @@ def _half_solve(L: Matrix, x: Matrix) -> Matrix:
 
 
 def _flat(x: Matrix) -> Matrix:
-    return x.reshape(x.shape[0], -1)
+    return x.reshape(x.shape[0], math.prod(x.shape[1:]))  # -1 would not do for no rows

@@ -47,7 +47,7 @@ class Grouping:
         Returns
         -------
         codes : (n,)
-            Positions in `levels`; -1 where there is no such level.
+            Positions in `levels`; -1, -2, ... for each distinct new level.
         """
         first, *further = (
             _look_up(levels, column)
@@ -61,6 +61,13 @@ class Grouping:
             position = np.searchsorted(seen, number)
             found = seen[np.minimum(position, len(seen) - 1)] == number
             codes = np.where(found, position, -1)
+        new = np.flatnonzero(codes < 0)
+        if new.size:
+            parts = [_text(pd.Index(np.asarray(column)[new])) for column in values]
+            labels = parts[0]
+            for part in parts[1:]:
+                labels = labels + ":" + part
+            codes[new] = -1 - pd.factorize(labels)[0]
         return codes
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -70,6 +70,7 @@ def apply_predictor(
     values: Evaluator,
     chosen: Callable[[RandomTermFormula], bool],
     allow_new_levels: bool,
+    uncoded: Collection[str],
     offset: Vector | None,
 ) -> PredictorDesign:
     """Assemble a predictor for new data from its recipe."""
@@ -77,8 +78,11 @@ def apply_predictor(
     for term, grouping in zip(spec.formula.random, spec.groupings, strict=True):
         if not chosen(term):
             continue
-        codes = grouping.codes([values.factor(factor) for factor in term.factors])
-        if not allow_new_levels:
+        if term.group in uncoded:
+            codes = np.full(len(columns[spec.formula.fixed].matrix), -1, dtype=np.intp)
+        else:
+            codes = grouping.codes([values.factor(factor) for factor in term.factors])
+        if not allow_new_levels and term.group not in uncoded:
             _check_known(codes, grouping, term, values)
         random.append(_random_term(term, columns[term.columns], codes, grouping))
     offset = _sum(spec.formula, values, offset)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -46,6 +46,7 @@ def rebuild(
     groups: Collection[str] | None = None,
     names: Sequence[str] | None = None,
     new_levels: str = "error",
+    uncoded: Collection[str] = (),
 ) -> NewDesign:
     """Apply the transforms, contrasts and levels of a fit to new data.
 
@@ -65,7 +66,10 @@ def rebuild(
         Names of the predictors wanted; all if None.
     new_levels
         ``"error"`` refuses levels that the fit did not have, ``"allow"`` gives
-        them the code -1.
+        each a negative code of its own.
+    uncoded
+        Grouping factors of which only the columns are wanted: every row gets the
+        code -1, and the factor need not be in the data.
     """
     if new_levels not in ("error", "allow"):
         raise OptionError(f'The option new_levels={new_levels!r} is neither "error" nor "allow".')
@@ -76,7 +80,7 @@ def rebuild(
         if names is None or name in names
     }
     formulas = [_restricted(predictor.formula, chosen) for predictor in specs.values()]
-    table = _read(spec, formulas, data)
+    table = _read(spec, [_without_factors(f, uncoded) for f in formulas], data)
     missing = list(table.missing().values())
     kept = np.flatnonzero(~np.logical_or.reduce(missing)) if missing else np.arange(table.n_rows)
     states = {expression: dict(state) for expression, state in spec.states.items()}
@@ -91,6 +95,7 @@ def rebuild(
             values,
             chosen,
             new_levels == "allow",
+            uncoded,
             offset if name == "mean" else None,
         )
         for name, predictor in specs.items()
@@ -116,6 +121,11 @@ def _restricted(
     formula: PredictorFormula, chosen: Callable[[RandomTermFormula], bool]
 ) -> PredictorFormula:
     return PredictorFormula(formula.fixed, tuple(filter(chosen, formula.random)), formula.offsets)
+
+
+def _without_factors(formula: PredictorFormula, uncoded: Collection[str]) -> PredictorFormula:
+    random = tuple(replace(t, factors=()) if t.group in uncoded else t for t in formula.random)
+    return replace(formula, random=random)
 
 
 def _read(spec: DesignSpec, formulas: Sequence[PredictorFormula], data: Frame) -> Table:

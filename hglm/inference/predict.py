@@ -144,7 +144,9 @@ def prediction_rows(
         return NewDesign({"mean": design.mean}, np.arange(design.n), design.index)
     groups = chosen_groups((term.group for term in design.mean.random), random)
     if interval == "prediction":  # the columns z of factors that are left out count, too
-        return rebuild(spec, data, new_levels="allow")
+        left_out = {term.group for term in design.mean.random} - set(groups)
+        allowed = "error" if new_levels == "error" else "allow"
+        return rebuild(spec, data, new_levels=allowed, uncoded=left_out)
     return rebuild(
         spec, data, groups=groups, new_levels="error" if new_levels == "error" else "allow"
     )

@@ -1,0 +1,71 @@
+"""Coefficient tables of a fit: estimates, tests and intervals in one frame."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from scipy.special import ndtr, ndtri
+
+from hglm.fitting.record import Coefficients, Estimates
+from hglm.inference.tests import denominator, row_tests, wald_intervals
+from hglm.report.frames import coefficient_frame
+
+__all__ = ["coefficient_table", "default_ddf", "other_tables"]
+
+
+def default_ddf(estimates: Estimates) -> str:
+    """Return ``"satterthwaite"`` for linear models, ``"asymptotic"`` for others."""
+    return "satterthwaite" if estimates.method in ("reml", "ml") else "asymptotic"
+
+
+def coefficient_table(
+    estimates: Estimates, names: Sequence[str], ddf: str | None = None, level: float = 0.95
+) -> pd.DataFrame:
+    """Tabulate the fixed effects of the mean.
+
+    Parameters
+    ----------
+    names : (p,)
+    ddf
+        See `hglm.inference.tests.denominator`; `default_ddf` by default.
+    level
+        Coverage of the intervals.
+    """
+    ddf = ddf or default_ddf(estimates)
+    tests = row_tests(estimates.beta, denominator(estimates, ddf), np.eye(len(estimates.beta)))
+    limits = wald_intervals(estimates, level, ddf)
+    return coefficient_frame(
+        names,
+        tests.estimate,
+        tests.std_error,
+        tests.df,
+        tests.statistic,
+        tests.p_value,
+        limits[:, 0],
+        limits[:, 1],
+    )
+
+
+def other_tables(estimates: Estimates, level: float = 0.95) -> dict[str, pd.DataFrame]:
+    """Tabulate the fixed effects of further predictors, on their link scales.
+
+    A dispersion that is one number is told by `sigma`, and is left out.
+    """
+    return {
+        name: _normal_table(part, level)
+        for name, part in estimates.others.items()
+        if not (name == "dispersion" and len(part.beta) == 1)
+    }
+
+
+def _normal_table(part: Coefficients, level: float) -> pd.DataFrame:
+    se = np.sqrt(np.diagonal(part.vcov))
+    z = np.divide(part.beta, se, out=np.full_like(se, np.nan), where=se > 0)
+    half = ndtri(0.5 + 0.5 * level) * se
+    p = 2.0 * ndtr(-np.abs(z))
+    df = np.full_like(se, np.inf)
+    return coefficient_frame(
+        part.names, part.beta, se, df, z, p, part.beta - half, part.beta + half
+    )
