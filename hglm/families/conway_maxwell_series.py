@@ -55,9 +55,14 @@ def normalizer(a: Vector, nu: Vector, wanted: Wanted) -> dict[Index, Vector]:
 
 
 def rate_of_mean(log_mu: Vector, nu: Vector) -> Vector:
-    """Solve ∂C/∂a = μ for a, (n,), by Newton's method in log μ within brackets."""
-    start = nu * np.log(np.maximum(np.exp(log_mu) + 0.5 - 0.5 / nu, 1e-300))
-    a = np.where(log_mu < 0.0, np.maximum(log_mu, start), start)
+    """Solve ∂C/∂a = μ for a, (n,), by Newton's method in log μ within brackets.
+
+    It starts from the first terms of the expansion, α = μ + 1/2 - 1/(2ν), or where
+    that is less from the geometric (ν → 0) or Poisson rate.
+    """
+    mode = np.exp(log_mu) + 0.5 - 0.5 / nu
+    least = np.where(nu < 1.0, special.log_sigmoid(log_mu, 0)[0], np.minimum(log_mu, 0.0))
+    a = np.where(mode > 0.0, np.maximum(nu * np.log(np.maximum(mode, 1e-300)), least), least)
     low, high = np.full_like(a, -1e300), np.full_like(a, 1e300)
     active = np.arange(a.size)
     for _ in range(_STEPS):
