@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from hglm.design import Design, DesignSpec, NewDesign
+from hglm.errors import OptionError
 from hglm.estimated import Estimated
 from hglm.families import Family
 from hglm.fitting.record import Estimates
@@ -20,6 +21,7 @@ from hglm.inference.anova import anova_table
 from hglm.inference.conditional import coef_frame, ranef_frame
 from hglm.inference.contrasts import AnovaType
 from hglm.inference.predict import Interval, NewLevels, predict, prediction_rows
+from hglm.inference.profile import profile_frame, profile_intervals
 from hglm.inference.residuals import leverage, residuals
 from hglm.inference.response_scale import MeanFunction, mean_function, other_predictors
 from hglm.inference.simulate import RandomDraws, simulate
@@ -65,20 +67,40 @@ class Fit(Estimated):
         """P-values of the fixed effects: t tests with Satterthwaite's df, or z tests."""
         return self._by_name(self._coefficients["p_value"].to_numpy())
 
-    def conf_int(self, level: float = 0.95, ddf: str | None = None) -> pd.DataFrame:
-        """Wald intervals of the fixed effects.
+    def conf_int(
+        self,
+        level: float = 0.95,
+        method: Literal["wald", "profile"] = "wald",
+        ddf: str | None = None,
+    ) -> pd.DataFrame:
+        """Confidence intervals.
 
         Parameters
         ----------
         level
             Coverage.
+        method
+            ``"wald"`` for the fixed effects from their standard errors, ``"profile"``
+            for all parameters from the profile likelihood.
         ddf
-            ``"satterthwaite"`` (default of linear models), ``"kenward-roger"``,
-            ``"residual"`` or ``"asymptotic"`` (normal quantiles; default of others).
+            For Wald intervals: ``"satterthwaite"`` (default of linear models),
+            ``"kenward-roger"``, ``"residual"`` or ``"asymptotic"`` (normal quantiles;
+            default of others).
         """
+        names = self.design.mean.names
+        if method == "profile":
+            return profile_intervals(self.estimates, names, level)
+        if method != "wald":
+            raise OptionError(f'There is no method {method!r}: use "wald" or "profile".')
         limits = wald_intervals(self.estimates, level, ddf or default_ddf(self.estimates))
-        names = list(self.design.mean.names)
-        return pd.DataFrame(limits, names, ["conf_low", "conf_high"])
+        return pd.DataFrame(limits, list(names), ["conf_low", "conf_high"])
+
+    def profile(self, which: Sequence[str] | str | None = None) -> pd.DataFrame:
+        """Profile likelihood of parameters, all by default: `parameter, zeta, value`.
+
+        ζ is the signed root of the rise of the deviance; see `hglm.inference.profile`.
+        """
+        return profile_frame(self.estimates, self.design.mean.names, which)
 
     # Random effects -----------------------------------------------------------------
 
