@@ -130,7 +130,7 @@ CODINGS = ["treatment", "sum", "helmert", "poly", "sas", "diff"]
 @pytest.mark.parametrize("empty", [False, True])
 @pytest.mark.parametrize("coding", CODINGS[1:])
 def test_no_coding_changes_the_table(coding: str, empty: bool, kind: int) -> None:
-    """F, degrees of freedom of both kinds, and p (PITFALLS row 17)."""
+    """mmrm, and lmerTest (runehaubo/lmerTestR#51), once had type III wrong for other codings."""
     data = unbalanced(empty)
     formula = "y ~ a*b + a:x + z + (1 | g)"
     tables = []
@@ -314,5 +314,23 @@ def test_mistakes_are_named() -> None:
         term_contrasts(terms, 4)  # type: ignore[arg-type]
     spec: DesignSpec
     design, spec = build_design(parse_formula("y ~ a + (1 | g)"), data)
-    with pytest.raises(DataError, match="have 5 rows, but the design has 90"):
+    with pytest.raises(DataError, match="factors in the 90 rows of the fit, and the data have 5"):
         fixed_terms(design.mean, spec, data.head())
+
+
+def test_without_factors_the_data_are_not_needed() -> None:
+    design, spec = build_design(parse_formula("y ~ x*z + (1 | g)"), unbalanced())
+    terms = fixed_terms(design.mean, spec, pd.DataFrame())
+    np.testing.assert_allclose(term_contrasts(terms, 3)["x"], [[0.0, 1.0, 0.0, 0.0]], atol=1e-12)
+
+
+def test_codings_written_in_the_formula_change_nothing_either() -> None:
+    data = unbalanced(empty=True)
+    expected = anova_of("y ~ a*b + x + (1 | g)", data)
+    coded = anova_of("y ~ C(a, contr.sum)*C(b, contr.helmert) + x + (1 | g)", data)
+    pd.testing.assert_frame_equal(coded.set_axis(expected.index), expected, rtol=1e-6)
+
+
+def anova_of(formula: str, data: pd.DataFrame) -> pd.DataFrame:
+    estimates, design, spec = fit(formula, data)
+    return anova_table(estimates, fixed_terms(design.mean, spec, design.frame), 3)

@@ -38,7 +38,7 @@ L = np.array([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
 
 @pytest.mark.parametrize("ddf", METHODS)
 def test_a_hypothesis_has_one_result_however_it_is_told(machines: Estimates, ddf: str) -> None:
-    """METHODS (d), PITFALLS row 18: lmerTest's df change with the basis of the rows."""
+    """lmerTest's df change with the basis of the rows (runehaubo/lmerTestR#43)."""
     expected = contrast_test(machines, L, ddf)
     for mix in ([[1.0, -1.0], [0.0, 1.0]], [[0.3, 2.0], [5.0, 0.1], [1.0, 1.0]]):
         found = contrast_test(machines, np.array(mix) @ L, ddf)

@@ -76,22 +76,23 @@ def fixed_terms(
     spec
         Recipe of the design.
     frame : (n, ...)
-        Columns of the data in the rows used, in the order of the design.
+        Columns of the data in the rows used, in the order of the design; looked at
+        only where there are categorical factors.
     predictor
         Name of the predictor.
     """
-    if len(frame) != len(design.X):
-        raise DataError(
-            f"The data have {len(frame)} rows, but the design has {len(design.X)}; give the rows "
-            "that the fit used."
-        )
     side = spec.predictors[predictor].formula.fixed
     factors: Factors = {}
     numeric: Factors = {}
     recipe = spec.encoding.specs.get(side)
-    if recipe is None:  # nothing but an intercept, or nothing at all
+    if recipe is None or not recipe.factor_contrasts:  # only numbers: nothing to expand
         full = Columns(design.X, design.names, design.terms)
     else:
+        if len(frame) != len(design.X):
+            raise DataError(
+                f"Tests of terms need the factors in the {len(design.X)} rows of the fit, and the "
+                f"data have {len(frame)} rows; use the fit as it was before its data were left out."
+            )
         expanded = recipe.update(ensure_full_rank=False, structure=None)
         encoding = replace(spec.encoding, specs={side: expanded})
         full = encoding.columns([side], frame, frame.index)[side]
