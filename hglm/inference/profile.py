@@ -91,7 +91,7 @@ class Profiler:
         side, bound = float(np.sign(zeta)), zeta**2
         value, slope = target.function(self.phi)
         direction = self.covariance @ (slope / self.scale)
-        length = float(np.sqrt(max((slope / self.scale) @ direction, 0.0)))
+        length = float(np.sqrt(max(float((slope / self.scale) @ direction), 0.0)))
         unit = length if length > 1e-6 else 1.0
         first = np.zeros(len(self.phi)) if start is None else (start - self.phi) * self.scale
         if start is None and length > 1e-6:
