@@ -71,7 +71,8 @@ class Unimodal:
         Pseudo-count λ of the null: 1 is plain maximum likelihood, 10 the
         conservative default of the R package ashr.
     ratio
-        Ratio of neighbouring widths on the grid.
+        Ratio of neighbouring widths on the grid; ashr's is √2, which costs up to
+        2 % of Bayes risk where a uniform ends between two widths.
     solver
         Tolerance of the duality gap, per observation.
     """
@@ -79,7 +80,7 @@ class Unimodal:
     components: str = "normal"
     mode: float = 0.0
     null_weight: float = 1.0
-    ratio: float = float(np.sqrt(2.0))
+    ratio: float = 2.0**0.25
     solver: SimplexSolver = field(default_factory=SimplexSolver)
 
     def __post_init__(self) -> None:
