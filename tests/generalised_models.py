@@ -18,7 +18,15 @@ from hglm.design import PredictorDesign, RandomTerm
 from hglm.families import Family, Response, Sizes, bind, point_at
 from hglm.typing import Codes, Matrix, Vector
 
-__all__ = ["STRUCTURES", "ArrayModel", "array_model", "possible", "problem_of", "typical_point"]
+__all__ = [
+    "STRUCTURES",
+    "ArrayModel",
+    "array_model",
+    "possible",
+    "problem_of",
+    "transfer",
+    "typical_point",
+]
 
 Terms = Mapping[str, Sequence[tuple[str, int, str]]]
 """Predictor -> (grouping factor, columns k, covariance structure) of its random terms."""
@@ -165,6 +173,19 @@ def typical_point(
         random = 0.3 * rng.normal(size=(slot.k, slot.k))
         factors.append(sd * np.linalg.cholesky(np.eye(slot.k) + random @ random.T))
     return np.concatenate([*parts, problem.layout.from_factors(factors)])
+
+
+def transfer(one: GeneralisedProblem, other: GeneralisedProblem, psi: Vector) -> Vector:
+    """ψ of another problem at the same parameters in the user's coordinates."""
+    fixed = [
+        np.linalg.solve(b.to_beta, a.to_beta @ psi[a.parameters])
+        for a, b in zip(one.fixed, other.fixed, strict=True)
+    ]
+    factors = [
+        np.linalg.solve(S, F)
+        for S, F in zip(other.terms.maps, one.terms.user_factors(one.theta(psi)), strict=True)
+    ]
+    return np.concatenate([*fixed, other.layout.from_factors(factors)])
 
 
 def _term(codes: Mapping[str, Codes], x: Matrix, group: str, k: int, structure: str) -> RandomTerm:

@@ -18,6 +18,7 @@ from generalised_models import (
     array_model,
     possible,
     problem_of,
+    transfer,
     typical_point,
 )
 from hglm.criteria.generalised_problem import GeneralisedProblem
@@ -248,19 +249,6 @@ def relabelled(model: ArrayModel) -> ArrayModel:
         return replace(design, random=tuple(random))
 
     return replace(model, predictors={name: shuffle(d) for name, d in model.predictors.items()})
-
-
-def transfer(one: GeneralisedProblem, other: GeneralisedProblem, psi: Vector) -> Vector:
-    """ψ of another problem at the same parameters in the user's coordinates."""
-    fixed = [
-        np.linalg.solve(b.to_beta, a.to_beta @ psi[a.parameters])
-        for a, b in zip(one.fixed, other.fixed, strict=True)
-    ]
-    factors = [
-        np.linalg.solve(S, F)
-        for S, F in zip(other.terms.maps, one.terms.user_factors(one.theta(psi)), strict=True)
-    ]
-    return np.concatenate([*fixed, other.layout.from_factors(factors)])
 
 
 def test_infeasible_points_are_infinite_and_say_no_more() -> None:
