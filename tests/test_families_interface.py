@@ -209,6 +209,27 @@ def test_starts_are_finite_points_of_the_model(case: Case) -> None:
             assert np.isfinite(likelihood.derivatives(predictors, Wanted(2)).value).all()
 
 
+_COUNT_NAMES = ["poisson", "nbinom1", "nbinom2", "genpois", "compois", "tweedie"]
+
+
+@pytest.mark.parametrize("name", _COUNT_NAMES)
+def test_responses_that_are_all_zero_have_a_start_and_a_density(name: str) -> None:
+    for family in (resolve_family(name), Poisson("sqrt")):
+        y = np.zeros(5)
+        predictors = family.validate(Response(y)).start(Response(y))
+        jet = bind(family, y).derivatives(predictors, Wanted(2))
+        assert np.isfinite(jet.value).all()
+        assert np.isfinite(jet[0, 0]).all()
+    with pytest.raises(DataError, match="Every response is zero"):
+        _validate(hurdle(Poisson()), np.zeros(5))
+
+
+def test_constant_responses_have_finite_dispersion_starts() -> None:
+    for family in (Gaussian(), Gamma(), InverseGaussian(), StudentT(), Tweedie(), Beta()):
+        predictors = family.start(Response(np.full(6, 0.5)))
+        assert all(np.isfinite(p).all() for p in predictors)
+
+
 @pytest.mark.parametrize(
     ("family", "extra"),
     [

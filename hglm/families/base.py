@@ -100,10 +100,9 @@ class Parameter:
         return np.asarray(inverse(self.link, predictor) ** self.sigma_power)
 
 
+@dataclass(frozen=True, slots=True)
 class Family(ABC):
     """A distribution with its links: eight verbs and a few facts."""
-
-    __slots__ = ()
 
     @property
     @abstractmethod

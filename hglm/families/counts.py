@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -38,10 +39,9 @@ COUNT_LINKS = ("log", "sqrt", "identity")
 """Links of the mean of a count."""
 
 
+@dataclass(frozen=True, slots=True)
 class CountFamily(Family):
     """A family of counts 0, 1, 2, ... that can be truncated at zero."""
-
-    __slots__ = ()
 
     @abstractmethod
     def log_hazard(self, point: Point) -> Jet:
@@ -56,9 +56,9 @@ def count_start(y: Vector) -> Vector:
 def excess_variance(y: Vector, mu: Vector | None) -> tuple[float, float]:
     """Return mean squares of y - μ less the mean, and of μ: Var = μ + μ²/k."""
     centre = np.full_like(y, np.mean(y)) if mu is None else mu
-    squares = np.mean(np.square(centre))
-    excess = np.mean(np.square(y - centre) - centre)
-    return float(np.maximum(excess, 1e-3 * squares)), float(np.maximum(squares, 1e-8))
+    squares = max(float(np.mean(np.square(centre))), 1e-8)
+    excess = float(np.mean(np.square(y - centre) - centre))
+    return max(excess, 1e-3 * squares), squares
 
 
 def log_factorial(y: Vector) -> Vector:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import replace
+from typing import TypeVar
 
 from hglm.errors import OptionError
 from hglm.families.base import Family
@@ -23,6 +24,9 @@ from hglm.families.poisson import Poisson
 from hglm.families.student import StudentT
 from hglm.families.truncated import Truncated
 from hglm.families.tweedie import Tweedie
+from hglm.families.zero import ZeroInflated
+
+F = TypeVar("F", bound=Family)
 
 __all__ = ["FAMILIES", "resolve_family"]
 
@@ -144,10 +148,11 @@ def _canonical_link(name: str) -> str:
     return _LINK_ALIASES.get(word, _LINK_ALIASES.get(bare, word))
 
 
-def _with_link(family: Family, link: str) -> Family:
+def _with_link(family: F, link: str) -> F:
     """Replace the link of the mean, inside a wrapper where there is one."""
-    names = {field.name for field in fields(family)}  # type: ignore[arg-type]
-    if "base" in names:
-        base = _with_link(family.base, link)  # type: ignore[attr-defined]
-        return replace(family, base=base)  # type: ignore[type-var]
-    return replace(family, link=link)  # type: ignore[type-var]
+    if isinstance(family, Truncated):
+        return replace(family, base=_with_link(family.base, link))
+    if isinstance(family, ZeroInflated):
+        return replace(family, base=_with_link(family.base, link))
+    changed = {"link": link}
+    return replace(family, **changed)

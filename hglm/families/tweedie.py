@@ -26,7 +26,6 @@ from scipy.special import gammainc, gammaln, xlogy
 
 from hglm.families.base import Family, Kernel, Parameter, Point, Response, Support
 from hglm.families.checks import check_link, check_sizes, require
-from hglm.families.counts import count_start
 from hglm.families.dispersion import (
     POSITIVE_LINKS,
     dispersion_parameter,
@@ -113,9 +112,10 @@ class Tweedie(Family):
         return weighted(2.0 * (below - (y**q - mu**q) / q), point.sizes.weights)
 
     def start(self, data: Response, mu: Vector | None = None) -> tuple[Vector, ...]:
-        centre = np.full_like(data.y, np.mean(data.y)) if mu is None else mu
+        level = np.mean(data.y) if np.any(data.y > 0.0) else 1.0
+        centre = np.full_like(data.y, level) if mu is None else mu
         e = pearson_start(data, centre, centre**1.5, self.dispersion_link)
-        near = count_start(data.y) if mu is None else mu
+        near = np.where(data.y > 0.0, data.y, 0.3 * level) if mu is None else mu
         return LINKS[self.link].link(near), e, np.asarray(0.0)
 
     def simulate(self, point: Point, rng: np.random.Generator) -> Vector:

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hglm.errors import OptionError
+from hglm.errors import DataError, OptionError
 from hglm.families.base import Family, Kernel, Parameter, Point, Response, Support
 from hglm.families.binomial import PROBABILITY_LINKS
 from hglm.families.checks import check_link
@@ -77,6 +77,11 @@ class ZeroInflated(Family):
             self.base.validate(data, labels)
             return self
         above = np.flatnonzero(data.y != 0.0)
+        if above.size == 0:
+            raise DataError(
+                "Every response is zero, so a hurdle model has nothing above the hurdle; "
+                "use a binomial family for zero or not."
+            )
         names = above.tolist() if labels is None else [labels[i] for i in above.tolist()]
         self.base.validate(_rows(data, above), names)
         return self
