@@ -108,7 +108,7 @@ def test_scalar_effects_converge_to_the_integral(family: str) -> None:
         )
         expected -= 2.0 * np.log(integral)
     errors = [
-        abs(evaluate_quadrature(problem, psi, nodes=k).value - expected) for k in (1, 3, 7, 15, 31)
+        abs(evaluate_quadrature(problem, psi, nodes=k).value - expected) for k in (1, 7, 15, 31)
     ]
     assert all(b < max(a, 1e-9) for a, b in pairwise(errors))
     assert errors[-1] < 1e-7
