@@ -70,7 +70,7 @@ def polished(
 ) -> tuple[Estimates, Design]:
     """Fit with next to no gradient left, where df are free of coordinates."""
     estimates, design, _ = fit(formula, data, reml, **options)
-    for _ in range(5):
+    for _ in range(8):
         estimates = estimate_linear(design, reml, start=estimates.theta)
     return estimates, design
 

@@ -21,6 +21,7 @@ have been fitted by REML.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,7 +31,14 @@ from hglm.errors import OptionError
 from hglm.fitting.record import Estimates
 from hglm.inference.directions import covariance_directions
 from hglm.inference.level_traces import level_traces
-from hglm.inference.scores import first_products, linear_state, scores, second_products
+from hglm.inference.scores import (
+    Direction,
+    Scores,
+    first_products,
+    linear_state,
+    scores,
+    second_products,
+)
 from hglm.numerics.batched import symmetrise
 from hglm.typing import Matrix, Vector
 
@@ -109,23 +117,12 @@ def kenward_roger(estimates: Estimates) -> KenwardRoger:
     s = scores(state.problem, state.theta, state.reml)
     p, sigma2, B = s.p, s.solution.sigma2, s.whitened_to_beta
     directions = covariance_directions(state.problem.layout, state.theta)
-    m = len(directions)
     R = np.concatenate([first_products(s, directions)[:, :p, :p], np.eye(p)[None]])
     N = second_products(s, directions)[:, :, :p, :p]
-    I2 = np.empty((m + 1, m + 1))  # twice the information
-    I2[m, m] = state.problem.nobs - p
-    if m:
-        traces = level_traces(s.solution.factor)
-        I2[:m, :m] = (
-            traces.expected(directions)
-            - 2.0 * np.einsum("hiaa->hi", N)
-            + np.einsum("hab,iba->hi", R[:m], R[:m])
-        )
-        I2[:m, m] = I2[m, :m] = traces.linear(directions) - np.einsum("haa->h", R[:m])
-    W = 2.0 * _inverse(symmetrise(I2))
-    excess = np.einsum("hi,hiab->ab", W[:m, :m], N) - np.einsum(
-        "hi,hac,icb->ab", W[:m, :m], R[:m], R[:m], optimize=True
-    )
+    W = 2.0 * _inverse(_doubled_information(s, directions, R, N))
+    m = len(directions)
+    excess = np.einsum("hi,hiab->ab", W[:m, :m], N)  # Σ W_hi (N_hi - R_h R_i)
+    excess -= np.einsum("hi,hac,icb->ab", W[:m, :m], R[:m], R[:m], optimize=True)
     return KenwardRoger(
         vcov=symmetrise(sigma2 * B @ (np.eye(p) + 2.0 * excess) @ B.T),
         unadjusted=sigma2 * B @ B.T,
@@ -133,6 +130,21 @@ def kenward_roger(estimates: Estimates) -> KenwardRoger:
         R=R,
         root=B,
     )
+
+
+def _doubled_information(
+    s: Scores, directions: Sequence[Direction], R: Matrix, N: Matrix
+) -> Matrix:
+    """2 I_hi, the parameter of Ω itself last. (m + 1, m + 1)"""
+    m = len(directions)
+    out = np.empty((m + 1, m + 1))
+    out[m, m] = s.problem.nobs - s.p
+    if m:
+        traces = level_traces(s.solution.factor)
+        out[:m, :m] = traces.expected(directions) - 2.0 * np.einsum("hiaa->hi", N)
+        out[:m, :m] += np.einsum("hab,iba->hi", R[:m], R[:m])
+        out[:m, m] = out[m, :m] = traces.linear(directions) - np.einsum("haa->h", R[:m])
+    return symmetrise(out)
 
 
 def _inverse(I2: Matrix) -> Matrix:
