@@ -10,6 +10,7 @@ from scipy import linalg
 from hglm.criteria.linear_problem import LinearProblem, linear_problem
 from hglm.criteria.profiled import Solution
 from hglm.design.arrays import Design, PredictorDesign
+from hglm.fitting.checks import check_linear, check_residual, check_start, no_residual
 from hglm.fitting.linear import LinearOptimum, fit_linear
 from hglm.fitting.record import Estimates, LinearState, TermEstimate
 from hglm.numerics.threads import single_thread
@@ -34,9 +35,17 @@ def estimate_linear(design: Design, reml: bool, start: Vector | None = None) -> 
         offset = design.mean.offset
         y = design.y if offset is None else design.y - offset
         problem = linear_problem(design.mean, y, design.weights, design.frequencies)
-        first = None if start is None else _standardised(problem, start)
-        optimum = fit_linear(problem, reml, first)
-        return _estimates(design, problem, optimum, reml)
+        check_linear(design, problem)
+        first = None
+        if start is not None:
+            first = _standardised(problem, check_start(start, problem.layout.n_theta))
+        try:
+            optimum = fit_linear(problem, reml, first)
+        except linalg.LinAlgError as error:
+            raise no_residual(design) from error
+        estimates = _estimates(design, problem, optimum, reml)
+        check_residual(design, float(np.sqrt(optimum.solution.sigma2)))
+        return estimates
 
 
 def random_part(design: PredictorDesign, modes: dict[int, Matrix]) -> Vector:

@@ -83,4 +83,10 @@ def resolve_method(method: str | Method | None) -> Method | None:
         near = get_close_matches(name, _METHODS, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"use one of {', '.join(_METHODS)}."
         raise OptionError(f"There is no method {method!r}: {hint}")
+    given: object = method  # whatever the annotation says
+    if given is not None and not isinstance(given, (REML, ML, Laplace, Quadrature)):
+        raise OptionError(
+            f"{given!r} is no method; give a name, one of {', '.join(_METHODS)}, or an object such "
+            "as hglm.REML()."
+        )
     return method

@@ -1,0 +1,91 @@
+"""What makes a linear mixed model impossible to fit, said before the numbers break down."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from hglm.criteria.linear_problem import LinearProblem
+from hglm.design.arrays import Design
+from hglm.errors import DataError, FitError, OptionError
+from hglm.typing import Vector
+
+__all__ = ["check_linear", "check_residual", "check_start", "no_residual"]
+
+ROUNDING = 32.0 * float(np.finfo(np.float64).eps)
+"""Residuals this small beside the response are rounding."""
+
+
+def check_linear(design: Design, problem: LinearProblem) -> None:
+    """Raise where the residual variance or that of a random term cannot be estimated.
+
+    Raises
+    ------
+    DataError
+    """
+    p = problem.p
+    if problem.nobs <= p:
+        raise DataError(
+            f"The number of observations ({problem.nobs:g}) does not exceed that of the fixed "
+            f"effects ({p}), which leaves nothing to estimate the residual variance from; give more "
+            "rows or fewer predictors."
+        )
+    if float(np.abs(problem.fixed.residual).max()) <= ROUNDING * _size(design):
+        raise DataError(
+            f"The fixed effects reproduce the response `{design.response}` exactly, so there is no "
+            "residual variance to estimate; check that it is not constant and not computed from "
+            "the predictors."
+        )
+    for slot, position in zip(problem.layout.slots, problem.terms, strict=True):
+        diagonal = problem.gramian.diagonal[slot.group][slot.columns, slot.columns]
+        whole = np.einsum("kkq->k", diagonal)
+        fixed = np.einsum("pkq,pkq->k", *(2 * [problem.rhs[slot.group][:p, slot.columns]]))
+        if np.any(whole - fixed <= 1e-9 * whole):
+            group = design.mean.random[position].group
+            raise DataError(
+                f"The random effects by `{group}` cannot be told from the fixed effects, which "
+                f"have a coefficient for every level; leave `{group}` out of one of the two."
+            )
+
+
+def check_residual(design: Design, sigma: float) -> None:
+    """Raise where the random effects have left no residual.
+
+    Raises
+    ------
+    FitError
+    """
+    if sigma <= ROUNDING * _size(design):
+        raise no_residual(design)
+
+
+def no_residual(design: Design) -> FitError:
+    """Explain a residual variance of zero beside random effects."""
+    groups = " and ".join(dict.fromkeys(f"`{t.group}`" for t in design.mean.random))
+    return FitError(
+        f"The random effects by {groups} reproduce the response `{design.response}` exactly, so "
+        "there is no residual variance to estimate; leave out the factor that determines it."
+    )
+
+
+def check_start(start: Vector | Sequence[float], n_theta: int) -> Vector:
+    """Return the start as an array of the right length. (m,)
+
+    Raises
+    ------
+    OptionError
+    """
+    theta = np.atleast_1d(np.asarray(start, dtype=np.float64))
+    if theta.shape != (n_theta,) or not np.all(np.isfinite(theta)):
+        raise OptionError(
+            "The argument `start` does not fit the model; give one finite number for each of its "
+            f"covariance parameters ({n_theta}), in the order of `Fit.theta`."
+        )
+    return theta
+
+
+def _size(design: Design) -> float:
+    """Size of the numbers that were rounded."""
+    offset = 0.0 if design.mean.offset is None else np.abs(design.mean.offset).max()
+    return float(np.abs(design.y).max() + offset)
