@@ -28,8 +28,8 @@ def check_linear(design: Design, problem: LinearProblem) -> None:
     if problem.nobs <= p:
         raise DataError(
             f"The number of observations ({problem.nobs:g}) does not exceed that of the fixed "
-            f"effects ({p}), which leaves nothing to estimate the residual variance from; give more "
-            "rows or fewer predictors."
+            f"effects ({p}), which leaves nothing to estimate the residual variance from; give "
+            "more rows or fewer predictors."
         )
     if float(np.abs(problem.fixed.residual).max()) <= ROUNDING * _size(design):
         raise DataError(
