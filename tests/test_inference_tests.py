@@ -111,6 +111,18 @@ def test_several_rows_combine_by_the_mean_of_their_f_statistics() -> None:
     np.testing.assert_allclose(equal.df(rows)[0], 10.0)
 
 
+def test_rows_in_very_different_units_all_count() -> None:
+    """Days in units of a millionth: the slope's variance is 1e-11 of the intercept's."""
+    data = load_dataset("sleepstudy")
+    data["tiny"] = 1e6 * data["days"]
+    estimates, _, _ = fit("reaction ~ tiny + (1 | subject)", data)
+    method = satterthwaite(estimates)
+    slope = method.vcov[0, 1] / method.vcov[0, 0]
+    each = method.each(np.array([[1.0, 0.0], [-slope, 1.0]]))  # the limit of the principal rows
+    E = np.sum(each / (each - 2))
+    np.testing.assert_allclose(method.df(np.eye(2))[0], 2 * E / (E - 2), rtol=1e-4)
+
+
 def test_asymptotic_tables_have_chi_square_columns() -> None:
     estimates, design, spec = fit("reaction ~ days + (1 | subject)", load_dataset("sleepstudy"))
     table = anova_table(estimates, fixed_terms(design.mean, spec, design.frame), 3, "asymptotic")

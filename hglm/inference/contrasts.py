@@ -88,7 +88,9 @@ def reduced(contrast: Matrix) -> Matrix:
     array([[0., 1., 0.],
            [0., 0., 1.]])
     """
-    basis = linalg.orth(contrast.T, rcond=ZERO).T  # (rank, p) orthonormal rows
+    size = np.linalg.norm(contrast, axis=1, keepdims=True)
+    rows = contrast / np.where(size > 0.0, size, 1.0)
+    basis = linalg.orth(rows.T, rcond=ZERO).T  # (rank, p) orthonormal
     return linalg.solve(basis[:, _pivots(basis)], basis) if len(basis) else basis
 
 

@@ -56,7 +56,7 @@ __all__ = ["Satterthwaite", "satterthwaite"]
 TOLERANCE = 1e-8
 """Eigenvalues of the scaled Hessian below this are zero (lmerTest's figure)."""
 RANK = 1.5e-8
-"""Directions of LCL' this much smaller than the largest repeat others."""
+"""Eigenvalues of LCL' this much smaller than the largest show rows that repeat others."""
 STEP = 1e-4
 """Relative step of central differences."""
 
@@ -102,8 +102,11 @@ class Satterthwaite:
         df, scaling
             The factor of the F statistic is 1.
         """
-        values, vectors = np.linalg.eigh(contrast @ self.vcov @ contrast.T)
-        kept = values > RANK * max(values.max(initial=0.0), 0.0)
+        variance = contrast @ self.vcov @ contrast.T
+        values, vectors = np.linalg.eigh(variance)
+        if _has_full_rank(variance):  # rows in very different units may be independent all the same
+            return _joint(self.each(vectors.T @ contrast)), 1.0
+        kept = values > RANK * values.max(initial=0.0)
         return _joint(self.each(vectors[:, kept].T @ contrast)), 1.0
 
 
@@ -125,6 +128,13 @@ def satterthwaite(estimates: Estimates) -> Satterthwaite:
         jacobian=np.concatenate([slopes, 2.0 / sigma * vcov[None]]),
         parameter_vcov=2.0 * _pseudo_inverse(hessian),
     )
+
+
+def _has_full_rank(variance: Matrix) -> bool:
+    size = np.sqrt(np.diagonal(variance))
+    if not size.size or not size.all():
+        return False
+    return bool(np.linalg.eigvalsh(variance / np.outer(size, size))[0] > RANK)
 
 
 def _joint(nu: Vector) -> float:
