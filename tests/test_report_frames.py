@@ -97,7 +97,7 @@ def test_the_correlation_with_a_coefficient_that_does_not_vary_is_missing() -> N
 @pytest.mark.parametrize("name", STRUCTURES)
 def test_only_a_diagonal_structure_has_no_correlations(name: str) -> None:
     term = term_of("g", ["a", "b", "c"], np.ones(3), np.eye(3), structure=name)
-    assert has_correlations(term) == (name != "diag")
+    assert has_correlations(term) == (name not in ("diag", "homdiag"))
 
 
 def test_a_single_coefficient_has_no_correlations() -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hglm.covariance.structures import Structure
+from hglm.covariance.protocol import Structure
 from hglm.typing import Matrix, Vector
 
 __all__ = ["Layout", "Slot"]
