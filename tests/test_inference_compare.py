@@ -62,6 +62,8 @@ PAIRS = [
     ("1 + (1 | g)", "1 + (0 + x | g)", False),
     ("1 + cs(0 + x + w | g)", "1 + cs(0 + x + w | g) + (1 | g)", True),
     ("1 + cs(0 + x + w | g)", "1 + (x + w | g)", False),  # another structure
+    ("1 + (1 | g) + ar1(0 + a | h)", "1 + (x | g) + ar1(0 + a | h)", True),
+    ("1 + (1 | g)", "1 + (1 | g) + homdiag(0 + a | h)", False),  # of two columns at once
     ("1 + (I(x - 3) | g)", "1 + (x + w | g)", True),  # a shifted column: the same covariances
     ("1 + (I(x - 3) || g)", "1 + (x + w || g)", False),  # not so when they are uncorrelated
 ]

@@ -20,7 +20,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from hglm.covariance import structure
+from hglm.covariance import STRUCTURES
+from hglm.covariance.diagonal import Diagonal
+from hglm.covariance.unstructured import Unstructured
 from hglm.design.arrays import PredictorDesign, RandomTerm
 from hglm.typing import Codes, Matrix
 
@@ -87,10 +89,10 @@ def spans(inner: Matrix, outer: Matrix) -> bool:
 
 
 def _blocks(term: RandomTerm) -> Sequence[_Block]:
-    mixing = structure(term.structure).mixing
-    if term.k == 1 or mixing == "linear":
+    kind = STRUCTURES.get(term.structure)
+    if term.k == 1 or isinstance(kind, Unstructured):
         return [_Block(term.codes, term.z, "us")]
-    if term.structure == "diag":
+    if isinstance(kind, Diagonal):
         return [_Block(term.codes, term.z[:, [j]], "us") for j in range(term.k)]
     return [_Block(term.codes, term.z, term.structure)]
 
