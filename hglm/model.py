@@ -86,6 +86,7 @@ class Model:
             contrasts=contrasts,
             missing=missing,
             categorical=self.family.support in ("proportion", "category"),
+            intercept=self.family.support != "category",
         )
 
     @property

@@ -23,10 +23,17 @@ from hglm.inference.contrasts import AnovaType
 from hglm.inference.predict import Interval, NewLevels, predict, prediction_rows
 from hglm.inference.profile import profile_frame, profile_intervals
 from hglm.inference.residuals import leverage, residuals
-from hglm.inference.response_scale import MeanFunction, mean_function, other_predictors
+from hglm.inference.response_scale import (
+    MeanFunction,
+    category_probabilities,
+    fitted_means,
+    mean_function,
+    other_predictors,
+)
 from hglm.inference.simulate import RandomDraws, simulate
 from hglm.inference.terms import FixedTerms, fixed_terms
 from hglm.inference.tests import ContrastTest, contrast_test, wald_intervals
+from hglm.inference.thresholds import design_with_intercept, estimates_with_intercept
 from hglm.report import (
     Report,
     augment_frame,
@@ -131,9 +138,7 @@ class Fit(Estimated):
     @property
     def fittedvalues(self) -> pd.Series:
         """Fitted means of the rows used, random effects included."""
-        others = {name: part.linear_predictor for name, part in self.others.items()}
-        eta = self.estimates.linear_predictor
-        mean = eta if self._is_linear else mean_function(self.family, others)(eta)[0]
+        mean = fitted_means(self.estimates, self.design)
         return pd.Series(mean, index=self.design.index, name="fitted")
 
     @property
@@ -186,6 +191,10 @@ class Fit(Estimated):
         seed
             For ``new_levels="sample"``.
         """
+        if self._ordinal and scale == "response":
+            eta = self.predict(data, random=random, scale="link", new_levels=new_levels, seed=seed)
+            levels = self.design.response_levels
+            return category_probabilities(self.estimates, eta.to_numpy(), levels, eta.index)
         rows = prediction_rows(
             self.design, self.spec, data, random=random, new_levels=new_levels, interval=interval
         )
@@ -239,7 +248,8 @@ class Fit(Estimated):
             ``"satterthwaite"`` (default of linear models), ``"kenward-roger"``, or
             ``"asymptotic"`` for chi-square tests (default of others).
         """
-        return anova_table(self.estimates, self.terms, type, ddf or default_ddf(self.estimates))
+        estimates = estimates_with_intercept(self.estimates) if self._ordinal else self.estimates
+        return anova_table(estimates, self.terms, type, ddf or default_ddf(estimates))
 
     def test(
         self, contrast: Matrix, ddf: str | None = None, rhs: Vector | float = 0.0
@@ -259,7 +269,8 @@ class Fit(Estimated):
     @cached_property
     def terms(self) -> FixedTerms:
         """Terms of the fixed part and how they contain one another."""
-        return fixed_terms(self.design.mean, self.spec, self.design.frame)
+        mean = design_with_intercept(self.design.mean) if self._ordinal else self.design.mean
+        return fixed_terms(mean, self.spec, self.design.frame)
 
     def summary(self, ddf: str | None = None, level: float | None = None) -> Report:
         """Everything on one page: prints as text, shows as HTML in a notebook.
@@ -313,7 +324,7 @@ class Fit(Estimated):
             self._coefficients,
             formula=self.formula.text.strip(),
             family=self.family.name,
-            link=self.family.parameters[0].link.name,
+            link=self._link,
             version=version("hglm"),
         )
         return to_json(record)
@@ -335,4 +346,14 @@ class Fit(Estimated):
 
     @property
     def _family_in_words(self) -> str:
-        return f"{self.family.name}, {self.family.parameters[0].link.name} link"
+        return f"{self.family.name}, {self._link} link"
+
+    @property
+    def _link(self) -> str:
+        if self._ordinal:  # the link is that of the probabilities
+            return str(getattr(self.family, "link", ""))
+        return self.family.parameters[0].link.name
+
+    @property
+    def _ordinal(self) -> bool:
+        return self.family.support == "category"

@@ -37,6 +37,7 @@ def build_design(
     contrasts: Mapping[str, Any] | None = None,
     missing: str = "drop",
     categorical: bool = False,
+    intercept: bool = True,
 ) -> tuple[Design, DesignSpec]:
     """Turn a formula and a data frame into arrays.
 
@@ -62,6 +63,9 @@ def build_design(
         ``"drop"`` leaves incomplete rows out with a note, ``"raise"`` refuses.
     categorical
         Whether the response may hold categories, then coded 0, 1, ...
+    intercept
+        Whether the mean keeps its intercept; thresholds of an ordinal family replace
+        it.
 
     Returns
     -------
@@ -86,7 +90,9 @@ def build_design(
     values = Evaluator(table.frame(kept), table.index if notes == () else table.index.take(kept))
     rows = {name: _row_numbers(name, column, values) for name, column in columns.items()}
     response = make_response(formula.response, values, rows.get("trials"), categorical)
-    designs, spec = _predictors(formula, predictors, values, rows.get("offset"), contrasts)
+    designs, spec = _predictors(
+        formula, predictors, values, rows.get("offset"), contrasts, intercept
+    )
     design = Design(
         response=_spell(formula.response),
         y=response.y,
@@ -193,13 +199,19 @@ def _predictors(
     values: Evaluator,
     offset: Vector | None,
     contrasts: Mapping[str, Any] | None,
+    intercept: bool,
 ) -> tuple[dict[str, PredictorDesign], DesignSpec]:
     sides = [side for predictor in predictors.values() for side in right_hand_sides(predictor)]
     columns, encoding = encode(sides, values.frame, values.index, resolve(contrasts))
     groupings: dict[tuple[str, ...], tuple[Codes, Grouping]] = {}
     made = {
         name: make_predictor(
-            predictor, columns, values, groupings, offset if name == "mean" else None
+            predictor,
+            columns,
+            values,
+            groupings,
+            offset if name == "mean" else None,
+            intercept or name != "mean",
         )
         for name, predictor in predictors.items()
     }

@@ -36,6 +36,7 @@ def make_predictor(
     values: Evaluator,
     groupings: dict[tuple[str, ...], tuple[Codes, Grouping]],
     offset: Vector | None,
+    intercept: bool = True,
 ) -> tuple[PredictorDesign, PredictorSpec]:
     """Assemble a predictor and its recipe from the data of the fit.
 
@@ -47,6 +48,8 @@ def make_predictor(
         Factors -> coded groups; those met here for the first time are added.
     offset : (n,), optional
         Added to the offsets of the formula.
+    intercept
+        Whether the predictor may keep its intercept, which thresholds replace.
     """
     for term in formula.random:
         if term.factors not in groupings:
@@ -55,7 +58,11 @@ def make_predictor(
         _check_repeats(term, groupings[term.factors][1])
     coded = [groupings[term.factors] for term in formula.random]
     fixed = columns[formula.fixed]
-    kept = tuple(independent_columns(fixed.matrix).tolist())
+    kept = tuple(
+        j
+        for j in independent_columns(fixed.matrix).tolist()
+        if intercept or fixed.names[j] != "Intercept"
+    )
     spec = PredictorSpec(formula, kept, tuple(grouping for _, grouping in coded))
     random = tuple(
         _random_term(term, columns[term.columns], codes, grouping)
@@ -106,7 +113,11 @@ def _predictor(
         },
         offset=offset,
         random=random,
-        dropped=tuple(name for j, name in enumerate(fixed.names) if j not in place),
+        dropped=tuple(
+            name
+            for j, name in enumerate(fixed.names)
+            if j not in place and name != "Intercept"  # left out on purpose
+        ),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 from typing import cast
 
 import numpy as np
@@ -65,7 +66,7 @@ def estimate_generalised(
         if start is not None:
             first[problem.n_fixed :] = grouped.standardised(start)
         optimum, nodes = _optimum(problem, first, method)
-        return _estimates(predictors, problem, optimum, nodes)
+        return _estimates(design, predictors, problem, optimum, nodes)
 
 
 def _optimum(
@@ -103,15 +104,12 @@ def _quadrature(nodes: int) -> Criterion:
 
 def _predictors(design: Design, family: Family) -> dict[str, PredictorDesign | None]:
     """Design of each of the family's predictors, None for one number."""
-    out: dict[str, PredictorDesign | None] = {}
-    for parameter in family.parameters:
-        out[parameter.name] = (
-            design.mean if parameter.name == "mean" else design.others.get(parameter.name)
-        )
-    return out
+    others = family.parameters[1:]  # the first is the mean's, whatever the family calls it
+    return {"mean": design.mean, **{p.name: design.others.get(p.name) for p in others}}
 
 
 def _estimates(
+    design: Design,
     predictors: Mapping[str, PredictorDesign | None],
     problem: GeneralisedProblem,
     optimum: GeneralisedOptimum,
@@ -135,6 +133,8 @@ def _estimates(
             linear_predictor=problem.unsorted(np.array(eta)),
         )
     mean = coefficients.pop("mean")
+    if problem.likelihood.family.support == "category":
+        coefficients = {"thresholds": _thresholds(problem, psi, covariance, design)}
     terms = _terms(predictors, problem, psi, b)
     slots = problem.layout.slots
     theta = [s.structure.from_factor(t.factor) for s, t in zip(slots, terms, strict=True)]
@@ -154,6 +154,23 @@ def _estimates(
         state=GeneralisedState(problem, psi, optimum.evaluation, optimum.hessian),
         path=optimum.path,
         others=coefficients,
+    )
+
+
+def _thresholds(
+    problem: GeneralisedProblem, psi: Vector, covariance: Matrix, design: Design
+) -> Coefficients:
+    """Thresholds θ_0 = a_0, θ_j = θ_{j-1} + exp(a_j), by the delta method."""
+    a = slice(problem.fixed[1].first, problem.n_fixed)
+    steps = np.append(psi[a][:1], np.exp(psi[a][1:]))
+    slopes = np.append(1.0, steps[1:])
+    jacobian = np.tril(np.ones((len(steps), len(steps)))) * slopes
+    levels = design.response_levels or tuple(map(str, range(len(steps) + 1)))
+    return Coefficients(
+        names=tuple(f"{low}|{high}" for low, high in pairwise(levels)),
+        beta=np.cumsum(steps),
+        vcov=jacobian @ covariance[a, a] @ jacobian.T,
+        linear_predictor=np.zeros(problem.n),
     )
 
 

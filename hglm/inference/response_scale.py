@@ -11,14 +11,23 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
 import numpy as np
+import pandas as pd
 
-from hglm.design import NewDesign
+from hglm.design import Design, NewDesign
 from hglm.families import Family, Sizes, Wanted, point_at
+from hglm.families.cumulative import Cumulative
 from hglm.fitting.estimate import random_part
-from hglm.fitting.record import Estimates
+from hglm.fitting.record import Estimates, GeneralisedState
+from hglm.inference.family_point import family_point, fitted_predictors, scalar_predictors
 from hglm.typing import Vector
 
-__all__ = ["MeanFunction", "mean_function", "other_predictors"]
+__all__ = [
+    "MeanFunction",
+    "category_probabilities",
+    "fitted_means",
+    "mean_function",
+    "other_predictors",
+]
 
 MeanFunction: TypeAlias = Callable[[Vector], tuple[Vector, Vector]]
 """η to E y and its derivative in η, elementwise."""
@@ -32,7 +41,7 @@ def mean_function(family: Family, others: Mapping[str, Vector]) -> MeanFunction:
     family
         With its links.
     others
-        Further predictors of the same rows by name, (n,) each.
+        Further predictors of the same rows by name, (n,) or () each.
     """
     names = [parameter.name for parameter in family.parameters[1:]]
 
@@ -45,22 +54,52 @@ def mean_function(family: Family, others: Mapping[str, Vector]) -> MeanFunction:
     return mean
 
 
+def category_probabilities(
+    estimates: Estimates, eta: Vector, levels: Sequence[str], index: pd.Index
+) -> pd.DataFrame:
+    """Tabulate the probability of each category of an ordinal response.
+
+    Parameters
+    ----------
+    eta : (m,)
+        Linear predictor, missing where a row cannot be predicted.
+    levels
+        Names of the categories.
+    index : (m,)
+        Labels of the rows.
+    """
+    assert isinstance(estimates.state, GeneralisedState)
+    family = estimates.state.problem.likelihood.family
+    assert isinstance(family, Cumulative)
+    scalars = scalar_predictors(estimates.state).values()
+    values = family.probabilities(point_at([eta, *scalars]))
+    return pd.DataFrame(values, index, list(levels))
+
+
+def fitted_means(estimates: Estimates, design: Design) -> Vector:
+    """Return E y given the random effects, (n,); the category's number if ordinal."""
+    if not isinstance(estimates.state, GeneralisedState):
+        return estimates.linear_predictor
+    point = family_point(estimates.state, design, fitted_predictors(estimates))
+    mean, _ = estimates.state.problem.likelihood.family.moments(point)
+    return np.array(np.broadcast_to(mean.value, (design.n,)))
+
+
 def other_predictors(
     estimates: Estimates, rows: NewDesign, groups: str | Sequence[str]
 ) -> dict[str, Vector]:
-    """Return the predictors beside the mean for new rows, (m,) each.
+    """Return the predictors beside the mean for new rows, (m,) or () each.
 
     Parameters
     ----------
     groups
         Grouping factors to condition on: ``"all"``, ``"none"`` or names.
     """
-    m = len(rows.mean.X)
-    out = {}
+    assert isinstance(estimates.state, GeneralisedState)
+    out = scalar_predictors(estimates.state)
     for name, part in estimates.others.items():
         design = rows.predictors.get(name)
         if design is None:
-            out[name] = np.full(m, float(part.beta[0]))
             continue
         modes = {
             t.position: t.modes

@@ -51,12 +51,13 @@ def coefficient_table(
 def other_tables(estimates: Estimates, level: float = 0.95) -> dict[str, pd.DataFrame]:
     """Tabulate the fixed effects of further predictors, on their link scales.
 
-    A dispersion that is one number is told by `sigma`, and is left out.
+    Those that are one number, such as the dispersion, are left out but for zero
+    inflation: `sigma` or the facts of the summary tell them.
     """
     return {
         name: _normal_table(part, level)
         for name, part in estimates.others.items()
-        if not (name == "dispersion" and len(part.beta) == 1)
+        if len(part.beta) > 1 or name == "zero_inflation"
     }
 
 
