@@ -136,8 +136,8 @@ def _canonical_family(name: str) -> str:
             return canonical
     if word in _ALIASES:
         return _ALIASES[word]
-    hint = did_you_mean(name, [*FAMILIES, *_ALIASES])
-    raise OptionError(f"There is no family {name!r}{hint}; choose one of {', '.join(FAMILIES)}.")
+    hint = did_you_mean(name, [*FAMILIES, *_ALIASES]) or f"; choose one of {', '.join(FAMILIES)}"
+    raise OptionError(f"There is no family {name!r}{hint}.")
 
 
 def _canonical_link(name: str) -> str:
