@@ -26,6 +26,7 @@ import numpy as np
 from hglm.criteria.generalised_problem import GeneralisedProblem
 from hglm.errors import FitError
 from hglm.families.jets import Jet, Wanted
+from hglm.numerics.batched import cholesky, congruence
 from hglm.numerics.factor import Factor, factorise
 from hglm.numerics.gramian import batched_apply
 from hglm.typing import Matrix, Vector
@@ -182,13 +183,30 @@ def _factor(
     problem: GeneralisedProblem, T: Sequence[Matrix], jet: Jet, absolute: bool
 ) -> Factor | None:
     """Factor of Λ'Z'WZΛ + I; None where it is not positive definite."""
+    W = weights(problem, jet, absolute)
     with np.errstate(invalid="ignore", divide="ignore"):
         try:
-            A = problem.pattern.gramian(weights(problem, jet, absolute))
-            factor = factorise(A, problem.plan, T)
+            factor = factorise(problem.pattern.gramian(W), problem.plan, T)
         except FitError:
             return None
-    return factor if np.isfinite(factor.logdet) else None
+        if not np.isfinite(factor.logdet):
+            return None
+        concave = absolute or (len(W) == 1 and min(float(w.min()) for w in W.values()) >= 0.0)
+        return factor if concave or _is_definite(factor) else None
+
+
+def _is_definite(factor: Factor) -> bool:
+    """Whether every level's block is positive definite: its determinant does not tell."""
+    eliminated = [(step.A, t) for step, t in zip(factor.steps, factor.T, strict=False)]
+    if factor.crossed is not None:
+        main = len(factor.steps) + factor.crossed.plan.main
+        eliminated.append((factor.crossed.A, factor.T[main]))
+    for A, t in eliminated:
+        K = congruence(t.T, A)
+        K[np.arange(len(t)), np.arange(len(t))] += 1.0
+        if len(t) > 1 and np.isnan(cholesky(K)).any():
+            return False
+    return True
 
 
 def _newton(
@@ -205,11 +223,7 @@ def _newton(
 
 def _step_size(problem: GeneralisedProblem, d_b: Sequence[Matrix]) -> float:
     """At most one, so that no linear predictor moves by more than `MAX_STEP`."""
-    bound = 0.0
-    for columns, d in zip(problem.pattern.columns, d_b, strict=True):
-        for z, step in zip(columns, d[0], strict=True):
-            bound += float(np.abs(z).max()) * float(np.abs(step).max())
-    if bound <= MAX_STEP:
+    if problem.pattern.bound(d_b) <= MAX_STEP:
         return 1.0
     effects = problem.pattern.apply(d_b, {})
     largest = max(float(np.abs(x).max()) for x in effects.values())

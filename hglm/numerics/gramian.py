@@ -20,10 +20,21 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from hglm.numerics.grouping import Grouping, grouping, parents
+from hglm.numerics.batched import SOA_LIMIT
+from hglm.numerics.columns import Strip, as_strips, order_of, products
+from hglm.numerics.grouping import Grouping, grouping, parents, sort_rows
 from hglm.typing import AnyArray, Codes, Matrix
 
-__all__ = ["Cells", "CrossedCells", "Gramian", "NestedCells", "gramian", "level_products"]
+__all__ = [
+    "Cells",
+    "CrossedCells",
+    "Gramian",
+    "NestedCells",
+    "batched_apply",
+    "cell_pattern",
+    "gramian",
+    "level_products",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +157,7 @@ class Gramian:
         return out
 
 
-def gramian(groupings: Sequence[Grouping], columns: Sequence[Matrix]) -> Gramian:
+def gramian(groupings: Sequence[Grouping], columns: Sequence[Matrix | Sequence[Strip]]) -> Gramian:
     """Form Z'Z from the rows.
 
     Parameters
@@ -154,81 +165,103 @@ def gramian(groupings: Sequence[Grouping], columns: Sequence[Matrix]) -> Gramian
     groupings
         One a group, largest number of levels first.
     columns
-        Per group z (n, k), columns contiguous.
+        Per group z (n, k), columns contiguous, or strips.
     """
-    diagonal = tuple(_diagonal(g, z) for g, z in zip(groupings, columns, strict=True))
+    strips = [as_strips(z) for z in columns]
+    diagonal = tuple(_diagonal(g, z) for g, z in zip(groupings, strips, strict=True))
     cells = {
-        (t, s): _cells(groupings[t], columns[t], groupings[s], columns[s])
+        (t, s): _cells(groupings[t], strips[t], groupings[s], strips[s])
         for t in range(len(groupings))
         for s in range(t)
     }
     return Gramian(diagonal, cells)
 
 
-def level_products(g: Grouping, z: Matrix, dense: Matrix) -> Matrix:
+def level_products(g: Grouping, columns: Matrix | Sequence[Strip], dense: Matrix) -> Matrix:
     """C'Z for a few dense columns C.
 
     Parameters
     ----------
-    z : (n, k)
+    columns
+        z (n, k), or strips.
     dense : (n, c)
 
     Returns
     -------
     (c, k, q)
     """
-    c, k, n = dense.shape[1], z.shape[1], z.shape[0]
-    out = np.empty((c, k, g.n_levels))
-    if g.starts is None and c > 4:  # one sparse product beats c passes over unsorted codes
-        rows = np.ascontiguousarray(dense)
-        for a in range(k):
-            indicator = sparse.csr_array((z[:, a], g.codes, np.arange(n + 1)), (n, g.n_levels))
-            out[:, a] = (indicator.T @ rows).T
-        return out
-    for a in range(k):
-        for i in range(c):
-            out[i, a] = g.sum(z[:, a] * dense[:, i])
+    strips = as_strips(columns)
+    n, c = dense.shape
+    out = np.zeros((c, order_of(strips), g.n_levels))
+    rows = np.ascontiguousarray(dense) if g.starts is None and c > 4 else None
+    for strip in strips:
+        if rows is None or strip.codes is not None:
+            for block, x in zip(out, dense.T, strict=True):
+                strip.add(block, g, strip.values * x)
+        else:  # one sparse product beats c passes over unsorted codes
+            indicator = sparse.csr_array((strip.values, g.codes, np.arange(n + 1)), (n, g.n_levels))
+            out[:, strip.start] = (indicator.T @ rows).T
     return out
 
 
 def batched_apply(a: Matrix, b: Matrix) -> Matrix:
     """A_j b_j for every level: (i, k, q) times (c, k, q) is (c, i, q)."""
+    if a.shape[1] > SOA_LIMIT:
+        product = np.matmul(np.moveaxis(b, 2, 0), np.moveaxis(a, 2, 0).swapaxes(1, 2))
+        return np.ascontiguousarray(np.moveaxis(product, 0, 2))
     out: Matrix = a[None, :, 0] * b[:, None, 0]
     for m in range(1, a.shape[1]):
         out += a[None, :, m] * b[:, None, m]
     return out
 
 
-def _diagonal(g: Grouping, z: Matrix) -> Matrix:
-    k = z.shape[1]
-    out = np.empty((k, k, g.n_levels))
-    for a in range(k):
-        for b in range(a + 1):
-            out[a, b] = out[b, a] = g.sum(z[:, a] * z[:, b])
-    return out
-
-
-def _cells(outer: Grouping, z_outer: Matrix, inner: Grouping, z_inner: Matrix) -> Cells:
-    k_t, k_s = z_outer.shape[1], z_inner.shape[1]
+def cell_pattern(outer: Grouping, inner: Grouping) -> tuple[Grouping, Cells]:
+    """Find the pairs of levels that meet: rows of the data to cells, and the empty cells."""
+    empty = np.empty((0, 0, 0))
     parent = parents(inner, outer)
     if parent is not None:
-        values = np.empty((k_t, k_s, inner.n_levels))
-        for a in range(k_t):
-            for b in range(k_s):
-                values[a, b] = inner.sum(z_outer[:, a] * z_inner[:, b])
-        return NestedCells(grouping(parent, outer.n_levels), values)
-    meet = [
-        [_meeting(outer, inner, z_outer[:, a] * z_inner[:, b]) for b in range(k_s)]
-        for a in range(k_t)
-    ]
-    pattern = meet[0][0]
-    values = np.array([[m.data for m in row] for row in meet])
-    return CrossedCells(pattern.indptr, pattern.indices, values, pattern.shape)
+        return inner, NestedCells(grouping(parent, outer.n_levels), empty)
+    indptr, cols, codes = _meeting(outer, inner)
+    pattern = CrossedCells(indptr, cols, empty, (outer.n_levels, inner.n_levels))
+    return grouping(codes, len(cols)), pattern
 
 
-def _meeting(outer: Grouping, inner: Grouping, products: Matrix) -> sparse.csr_array:
-    """Sum the products (n,) over the rows of each pair of levels that meet."""
-    pairs = (outer.codes, inner.codes)
-    out = sparse.coo_array((products, pairs), (outer.n_levels, inner.n_levels)).tocsr()
-    out.sum_duplicates()
+def _diagonal(g: Grouping, strips: Sequence[Strip]) -> Matrix:
+    k = order_of(strips)
+    out = np.zeros((k, k, g.n_levels))
+    for b, right in enumerate(strips):
+        for left in strips[: b + 1]:
+            places = products(g, left, right)
+            places.add(out, left.values * right.values)
+            if left is not right:
+                out[places.cols, places.rows] = out[places.rows, places.cols].swapaxes(0, 1)
     return out
+
+
+def _cells(
+    outer: Grouping, left: Sequence[Strip], inner: Grouping, right: Sequence[Strip]
+) -> Cells:
+    rows, pattern = cell_pattern(outer, inner)
+    values = np.zeros((order_of(left), order_of(right), rows.n_levels))
+    for a in left:
+        for b in right:
+            products(rows, a, b).add(values, a.values * b.values)
+    return pattern.with_values(values)
+
+
+def _meeting(outer: Grouping, inner: Grouping) -> tuple[Codes, Codes, Codes]:
+    """Pairs of levels that meet, as compressed rows, and the pair of each row of data."""
+    first = sort_rows(inner.codes, inner.n_levels)  # two counting sorts, the second stable
+    codes = outer.codes if first is None else outer.codes[first]
+    second = sort_rows(codes, outer.n_levels)
+    order = first if second is None else (second if first is None else first[second])
+    order = np.arange(len(outer.codes)) if order is None else order
+    rows, cols = outer.codes[order], inner.codes[order]
+    new = np.empty(len(rows), dtype=bool)
+    new[0] = True
+    new[1:] = (rows[1:] != rows[:-1]) | (cols[1:] != cols[:-1])
+    codes = np.empty(len(rows), dtype=np.intp)
+    codes[order] = np.cumsum(new) - 1
+    counts = np.bincount(rows[new], minlength=outer.n_levels)
+    indptr = np.concatenate([[0], np.cumsum(counts)])
+    return indptr, cols[new], codes

@@ -10,19 +10,34 @@ predictor they stand in.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 
-from hglm.numerics.gramian import Cells, CrossedCells, Gramian, NestedCells
-from hglm.numerics.grouping import Grouping, grouping, parents, sort_rows
-from hglm.typing import Codes, Matrix, Vector
+from hglm.numerics.columns import Products, Strip, as_strips, order_of, products, spread
+from hglm.numerics.gramian import Cells, Gramian, cell_pattern
+from hglm.numerics.grouping import Grouping
+from hglm.typing import Matrix, Vector
 
-__all__ = ["CellRows", "RowPattern", "row_pattern"]
+__all__ = ["CellRows", "Pair", "RowPattern", "row_pattern", "spread"]
 
 Weights = Mapping[tuple[int, int], Vector]
 """Predictors d ≤ e -> (n,) weights W_de; pairs that are absent are zero."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Products of two strips of one group."""
+
+    predictors: tuple[int, int]
+    """d ≤ e."""
+    places: Products
+    values: Vector
+    """(n,)"""
+    twice: bool
+    """Whether they stand for two products that are equal, ab and ba."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +48,8 @@ class CellRows:
     """Row -> cell."""
     pattern: Cells
     """The cells, values unused."""
+    places: tuple[tuple[Products, ...], ...]
+    """Strip of the first group -> strip of the second -> where their products stand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,25 +57,32 @@ class RowPattern:
     """Z by rows."""
 
     groupings: tuple[Grouping, ...]
-    columns: tuple[tuple[Vector, ...], ...]
-    """Per group its k columns, (n,) each."""
+    columns: tuple[tuple[Strip, ...], ...]
+    """Per group its strips."""
     predictors: tuple[tuple[int, ...], ...]
-    """Per group the predictor to which each column belongs."""
-    products: tuple[Mapping[tuple[int, int], Vector], ...]
-    """Per group z_a z_b for a ≤ b."""
+    """Per group the predictor to which each strip belongs."""
+    pairs: tuple[tuple[Pair, ...], ...]
+    """Per group the products of its strips."""
     cells: Mapping[tuple[int, int], CellRows]
     """For every pair of groups t > s."""
+
+    @property
+    def orders(self) -> tuple[int, ...]:
+        """Columns k of each group."""
+        return tuple(map(order_of, self.columns))
 
     def gramian(self, weights: Weights) -> Gramian:
         """Z'WZ by levels."""
         diagonal = []
-        for g, products, owner in zip(self.groupings, self.products, self.predictors, strict=True):
-            block = np.zeros((len(owner), len(owner), g.n_levels))
-            for (a, b), zz in products.items():
-                w = weights.get(_pair(owner[a], owner[b]))
+        for g, k, pairs in zip(self.groupings, self.orders, self.pairs, strict=True):
+            block = np.zeros((k, k, g.n_levels))
+            for pair in pairs:
+                w = weights.get(pair.predictors)
                 if w is not None:
-                    block[a, b] = g.sum(w * zz)
-                    block[b, a] = block[a, b]
+                    pair.places.add(block, w * pair.values)
+                    if pair.twice:
+                        rows, cols = pair.places.rows, pair.places.cols
+                        block[cols, rows] = block[rows, cols].swapaxes(0, 1)
             diagonal.append(block)
         cells = {key: self._weighted_cells(key, weights) for key in self.cells}
         return Gramian(tuple(diagonal), cells)
@@ -66,35 +90,42 @@ class RowPattern:
     def _weighted_cells(self, key: tuple[int, int], weights: Weights) -> Cells:
         t, s = key
         where = self.cells[key]
-        shape = (len(self.columns[t]), len(self.columns[s]), where.rows.n_levels)
-        values = np.zeros(shape)
-        for a, (z_a, d) in enumerate(zip(self.columns[t], self.predictors[t], strict=True)):
-            for b, (z_b, e) in enumerate(zip(self.columns[s], self.predictors[s], strict=True)):
-                w = weights.get(_pair(d, e))
-                if w is not None:
-                    values[a, b] = where.rows.sum(w * z_a * z_b)
+        values = np.zeros((self.orders[t], self.orders[s], where.rows.n_levels))
+        for a, b, predictors in self._across(t, s):
+            w = weights.get(predictors)
+            if w is not None:
+                z = self.columns[t][a].values * self.columns[s][b].values
+                where.places[a][b].add(values, w * z)
         return where.pattern.with_values(values)
 
     def sums(self, x: Mapping[int, Vector]) -> list[Matrix]:
         """Z'x, x given per predictor. (1, k, q) per group"""
         out = []
-        for g, columns, owner in zip(self.groupings, self.columns, self.predictors, strict=True):
-            block = np.zeros((1, len(columns), g.n_levels))
-            for a, (z, d) in enumerate(zip(columns, owner, strict=True)):
+        for g, strips, owner in zip(self.groupings, self.columns, self.predictors, strict=True):
+            block = np.zeros((1, order_of(strips), g.n_levels))
+            for strip, d in zip(strips, owner, strict=True):
                 if d in x:
-                    block[0, a] = g.sum(x[d] * z)
+                    strip.add(block[0], g, x[d] * strip.values)
             out.append(block)
         return out
 
     def apply(self, b: Sequence[Matrix], into: Mapping[int, Vector]) -> dict[int, Vector]:
         """Zb per predictor, added to `into`. b: (1, k, q) per group; (n,) per predictor"""
         out = dict(into)
-        for g, columns, owner, b_g in zip(
+        for g, strips, owner, b_g in zip(
             self.groupings, self.columns, self.predictors, b, strict=True
         ):
-            for z, d, effect in zip(columns, owner, b_g[0], strict=True):
-                part = spread(g, effect) * z
+            for strip, d in zip(strips, owner, strict=True):
+                part = strip.read(b_g[0], g) * strip.values
                 out[d] = out[d] + part if d in out else part
+        return out
+
+    def bound(self, b: Sequence[Matrix]) -> float:
+        """Find a number that no element of Zb exceeds, without a pass over the rows."""
+        out = 0.0
+        for strips, b_g in zip(self.columns, b, strict=True):
+            for strip in strips:
+                out += float(np.abs(strip.values).max() * np.abs(b_g[0][strip.columns]).max())
         return out
 
     def variances(
@@ -116,28 +147,29 @@ class RowPattern:
         """
         out: dict[tuple[int, int], Vector] = {}
 
-        def add(d: int, e: int, value: Vector) -> None:
-            key = _pair(d, e)
-            out[key] = out[key] + value if key in out else value
+        def add(predictors: tuple[int, int], twice: bool, value: Vector) -> None:
+            if twice and predictors[0] == predictors[1]:
+                value *= 2.0
+            out[predictors] = out[predictors] + value if predictors in out else value
 
-        for g, products, owner, Q in zip(
-            self.groupings, self.products, self.predictors, diagonal, strict=True
-        ):
-            for (a, b), zz in products.items():
-                twice = 2.0 if a != b and owner[a] == owner[b] else 1.0
-                add(owner[a], owner[b], spread(g, twice * Q[a, b]) * zz)
+        for pairs, Q in zip(self.pairs, diagonal, strict=True):
+            for pair in pairs:
+                add(pair.predictors, pair.twice, pair.places.read(Q) * pair.values)
         for (t, s), where in self.cells.items():
-            Q = cells[t, s]
-            for a, (z_a, d) in enumerate(zip(self.columns[t], self.predictors[t], strict=True)):
-                for b, (z_b, e) in enumerate(zip(self.columns[s], self.predictors[s], strict=True)):
-                    twice = 2.0 if d == e else 1.0
-                    add(d, e, spread(where.rows, twice * Q[a, b]) * z_a * z_b)
+            for a, b, predictors in self._across(t, s):
+                z = self.columns[t][a].values * self.columns[s][b].values
+                add(predictors, True, where.places[a][b].read(cells[t, s]) * z)
         return out
+
+    def _across(self, t: int, s: int) -> Iterator[tuple[int, int, tuple[int, int]]]:
+        """Pairs of strips of two groups, with their predictors in order."""
+        for (a, d), (b, e) in product(enumerate(self.predictors[t]), enumerate(self.predictors[s])):
+            yield a, b, (min(d, e), max(d, e))
 
 
 def row_pattern(
     groupings: Sequence[Grouping],
-    columns: Sequence[Matrix],
+    columns: Sequence[Matrix | Sequence[Strip]],
     predictors: Sequence[Sequence[int]],
 ) -> RowPattern:
     """Find what stays the same whatever the weights.
@@ -147,58 +179,37 @@ def row_pattern(
     groupings
         One a group, most levels first.
     columns
-        Per group (n, k).
+        Per group (n, k), or strips.
     predictors
-        Per group, the predictor of each column.
+        Per group, the predictor of each strip.
     """
-    split = tuple(tuple(np.ascontiguousarray(c) for c in z.T) for z in columns)
-    products = tuple(
-        {(a, b): z[a] * z[b] for b in range(len(z)) for a in range(b + 1)} for z in split
-    )
+    strips = tuple(map(as_strips, columns))
     cells = {
-        (t, s): _cell_rows(groupings[t], groupings[s])
+        (t, s): _cell_rows(groupings[t], groupings[s], strips[t], strips[s])
         for t in range(len(groupings))
         for s in range(t)
     }
     owners = tuple(tuple(p) for p in predictors)
-    return RowPattern(tuple(groupings), split, owners, products, cells)
+    pairs = tuple(map(_pairs, groupings, strips, owners))
+    return RowPattern(tuple(groupings), strips, owners, pairs, cells)
 
 
-def spread(g: Grouping, values: Vector) -> Vector:
-    """Value of each row's level. (n_levels,) -> (n,)"""
-    if g.starts is not None:
-        out: Vector = np.repeat(values, np.diff(np.append(g.starts, len(g.codes))))
-        return out
-    return np.take(values, g.codes, mode="clip")
+def _pairs(g: Grouping, strips: Sequence[Strip], owner: Sequence[int]) -> tuple[Pair, ...]:
+    return tuple(
+        Pair(
+            (min(owner[a], owner[b]), max(owner[a], owner[b])),
+            products(g, strips[a], strips[b]),
+            strips[a].values * strips[b].values,
+            twice=a != b,
+        )
+        for b in range(len(strips))
+        for a in range(b + 1)
+    )
 
 
-def _pair(d: int, e: int) -> tuple[int, int]:
-    return (d, e) if d <= e else (e, d)
-
-
-def _cell_rows(outer: Grouping, inner: Grouping) -> CellRows:
-    empty = np.empty((0, 0, 0))
-    parent = parents(inner, outer)
-    if parent is not None:
-        return CellRows(inner, NestedCells(grouping(parent, outer.n_levels), empty))
-    indptr, cols, codes = _meeting(outer, inner)
-    pattern = CrossedCells(indptr, cols, empty, (outer.n_levels, inner.n_levels))
-    return CellRows(grouping(codes, len(cols)), pattern)
-
-
-def _meeting(outer: Grouping, inner: Grouping) -> tuple[Codes, Codes, Codes]:
-    """Pairs of levels that meet, as compressed rows, and the pair of each row of data."""
-    first = sort_rows(inner.codes, inner.n_levels)  # two counting sorts, the second stable
-    codes = outer.codes if first is None else outer.codes[first]
-    second = sort_rows(codes, outer.n_levels)
-    order = first if second is None else (second if first is None else first[second])
-    order = np.arange(len(outer.codes)) if order is None else order
-    rows, cols = outer.codes[order], inner.codes[order]
-    new = np.empty(len(rows), dtype=bool)
-    new[0] = True
-    new[1:] = (rows[1:] != rows[:-1]) | (cols[1:] != cols[:-1])
-    codes = np.empty(len(rows), dtype=np.intp)
-    codes[order] = np.cumsum(new) - 1
-    counts = np.bincount(rows[new], minlength=outer.n_levels)
-    indptr = np.concatenate([[0], np.cumsum(counts)])
-    return indptr, cols[new], codes
+def _cell_rows(
+    outer: Grouping, inner: Grouping, left: Sequence[Strip], right: Sequence[Strip]
+) -> CellRows:
+    rows, pattern = cell_pattern(outer, inner)
+    places = tuple(tuple(products(rows, a, b) for b in right) for a in left)
+    return CellRows(rows, pattern, places)
