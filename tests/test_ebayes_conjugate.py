@@ -333,6 +333,36 @@ def test_batting_averages_as_beta_binomial() -> None:
     )  # equal trials: the prior mean is the pooled rate
 
 
+def test_all_or_nothing_groups_are_explained() -> None:
+    frame = pd.DataFrame({"y": [0, 5, 0, 7, 9, 0], "n": [4, 5, 6, 7, 9, 3]})
+    fit = ebayes("y / n ~ 1", frame, "beta-binomial")
+    assert "all or nothing" in fit.summary()
+    np.testing.assert_allclose(fit.ranef()["estimate"], frame["y"] / frame["n"], atol=1e-4)
+
+
+def test_single_rows_make_the_likelihood_unbounded_but_not_the_fit() -> None:
+    """With the mean on the row of one group and s² -> 0 the likelihood has no limit."""
+    rng = np.random.default_rng(13)
+    g = np.append(np.repeat(np.arange(30), 4), 30)
+    frame = pd.DataFrame({"y": rng.normal(rng.normal(size=31)[g]), "g": g})
+    fit = ebayes("y ~ 1 | g", frame, "normal-inverse-gamma")
+    assert fit.converged
+    assert fit.params["log variance"] > -2
+    samples = Samples(
+        np.bincount(g).astype(float),
+        frame.groupby("g")["y"].mean().to_numpy(),
+        frame.groupby("g")["y"].var(ddof=0).to_numpy() * np.bincount(g),
+    )
+    at_the_row = np.full(31, frame["y"].iloc[-1])
+    marginal = NormalInverseGammaMarginal(samples)
+    values = [
+        marginal.jet(at_the_row, np.array([log_s2, 0.0, 500.0])).value.sum()
+        for log_s2 in (-50, -150, -300)
+    ]
+    assert np.all(np.diff(values) > 0)
+    assert values[-1] > fit.llf
+
+
 def test_large_counts_stay_accurate() -> None:
     """1e7 trials a group: the gamma functions alone are of size 1e8."""
     n = np.array([10**7] * 6)

@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import linalg
 
 from hglm.empirical.transforms import Transform
 from hglm.errors import FitError
@@ -58,10 +57,12 @@ class Maximum:
         out = np.full((self.x.size, self.x.size), np.nan)
         free = np.flatnonzero(~self.at_bound)
         information = -self.point.hessian[np.ix_(free, free)]
-        try:
-            out[np.ix_(free, free)] = linalg.inv(information)
-        except linalg.LinAlgError:
+        size = np.sqrt(np.abs(np.diagonal(information)))
+        if (size == 0).any():
             return out
+        bend, directions = np.linalg.eigh(information / np.outer(size, size))
+        if free.size and bend[0] > _FLAT:  # else some parameter is not identified
+            out[np.ix_(free, free)] = (directions / bend) @ directions.T / np.outer(size, size)
         return out
 
 
@@ -131,7 +132,8 @@ def _climb(
         return out
 
     def objective(t: Vector) -> Evaluation:
-        point = evaluate(natural(t))
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            point = evaluate(natural(t))  # far-off trials may overflow and are refused below
         first = np.array([move.first(float(value)) for move, value in zip(moving, t, strict=True)])
         second = np.array([move.second(float(v)) for move, v in zip(moving, t, strict=True)])
         gradient = point.gradient[free]

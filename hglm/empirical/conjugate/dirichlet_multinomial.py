@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
-from hglm.empirical.build import BOUNDARY_NOTE, fingerprint
+from hglm.empirical.build import explain, fingerprint
 from hglm.empirical.conjugate.regression import certify
 from hglm.empirical.frame import ModelFrame
 from hglm.empirical.maximise import Evaluation, Maximum, maximise
@@ -81,7 +81,7 @@ class DirichletMultinomial:
             certificate=certify(found),
             singular=rho == 0,
             heterogeneity=None,
-            notes=frame.notes + ((BOUNDARY_NOTE,) if rho == 0 else ()),
+            notes=frame.notes + explain(certify(found), rho == 0, rho),
         )
 
 

@@ -41,6 +41,8 @@ class NormalInverseGamma:
     Use it where groups of measurements differ in mean and in variance: it
     shrinks both. Not where the spread of the means has nothing to do with the
     spread within groups: conjugacy ties Var(θ_i) to σ²_i (use "normal" then).
+    A group of a single row makes the likelihood unbounded (the mean on that row,
+    no variance); the fit is the local maximum beside, or says it found none.
     """
 
     def fit(self, frame: ModelFrame) -> EBayes:

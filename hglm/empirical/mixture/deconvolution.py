@@ -125,6 +125,11 @@ def _support(model: Deconvolution, data: Noise) -> Vector:
         support = support[support > 0] if model.zero_truncated else support
     else:
         support = np.unique(np.asarray(model.grid, dtype=float))
+    if isinstance(model.grid, int) and np.ptp(data.estimate) == 0:
+        raise DataError(
+            f"All groups have the same estimate, {data.estimate[0]:g}, so there is no distribution "
+            "to recover; give the grid on which to look for one."
+        )
     if support.size < model.df + 2:
         raise OptionError(
             f"{support.size} grid points carry no spline with {model.df} degrees of freedom; give "

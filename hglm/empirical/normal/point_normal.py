@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from hglm.empirical.build import BOUNDARY_NOTE, fingerprint
+from hglm.empirical.build import explain, fingerprint
 from hglm.empirical.conjugate.regression import certify
 from hglm.empirical.frame import ModelFrame
 from hglm.empirical.maximise import Evaluation, Maximum, maximise
@@ -83,7 +83,7 @@ class PointNormal:
             certificate=certify(found),
             singular=singular,
             heterogeneity=None,
-            notes=frame.notes + ((BOUNDARY_NOTE,) if singular else ()),
+            notes=frame.notes + explain(certify(found), singular, 0.0),
         )
 
 

@@ -14,7 +14,7 @@ __all__ = ["StudentPosterior"]
 
 @dataclass(frozen=True, slots=True)
 class StudentPosterior:
-    """θ_i = mean_i + scale_i T, T Student with df_i > 2 degrees of freedom."""
+    """θ_i = mean_i + scale_i T, T Student with df_i > 1; the sd needs df > 2."""
 
     mean: Vector
     """(G,)"""
@@ -25,7 +25,9 @@ class StudentPosterior:
 
     @property
     def sd(self) -> Vector:
-        out: Vector = self.scale * np.sqrt(self.df / np.maximum(self.df - 2.0, 0.0))
+        finite = self.df > 2
+        ratio = self.df / np.where(finite, self.df - 2.0, 1.0)
+        out: Vector = np.where(finite, self.scale * np.sqrt(ratio), np.inf)
         return out
 
     def cdf(self, x: Vector | float) -> Vector:
