@@ -52,7 +52,7 @@ class Dense:
         for name, k in zip(self.structures, self.orders, strict=True):
             kind = structure(name)
             m = kind.n_parameters(k)
-            T = _factor(name, theta[start : start + m], k)
+            T = kind.factor(theta[start : start + m], k)
             out.append(T @ T.T)
             start += m
         return out
@@ -209,28 +209,13 @@ def _tangents(name: str, theta: np.ndarray, k: int) -> list[np.ndarray]:
         pairs = [(a, a) for a in range(k)]
     else:
         steps = 1e-20j * np.eye(len(theta))
-        return [np.imag((T := _factor(name, theta + h, k)) @ T.T) / 1e-20 for h in steps]
+        return [np.imag((T := structure(name).factor(theta + h, k)) @ T.T) / 1e-20 for h in steps]
     out = []
     for a, b in pairs:
         D = np.zeros((k, k))
         D[a, b] = D[b, a] = 1.0
         out.append(D)
     return out
-
-
-def _factor(name: str, theta: np.ndarray, k: int) -> np.ndarray:
-    """T, for complex θ too: compound symmetry written out as its covariance's factor."""
-    if name != "cs" or k == 1:
-        return structure(name).factor(theta, k) if name != "diag" else np.diag(theta)
-    low = -1.0 / (k - 1)
-    rho = low + (1.0 - low) * np.sin(theta[k]) ** 2
-    R = (1.0 - rho) * np.eye(k) + rho * np.ones((k, k))
-    T = np.zeros((k, k), dtype=R.dtype)
-    for i in range(k):  # Cholesky's recursion, no conjugation
-        for j in range(i + 1):
-            rest = R[i, j] - T[i, :j] @ T[j, :j]
-            T[i, j] = np.sqrt(rest) if i == j else rest / T[j, j]
-    return (theta[:k] ** 2)[:, None] * T
 
 
 def _gradient(model: Dense, parameters: np.ndarray) -> np.ndarray:

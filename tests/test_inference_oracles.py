@@ -30,6 +30,7 @@ MODELS = {
     "three columns": "y ~ x + (x + z | g)",
     "uncorrelated": "y ~ x + a + (x + z || g)",
     "compound symmetry": "y ~ x + a + cs(0 + x + z | g)",
+    "homogeneous": "y ~ z + homcs(0 + a | g)",
     "nested": "y ~ x + a + (x | g) + (1 | top)",
     "crossed": "y ~ x + a + (1 | g) + (1 | h)",
     "crossed slopes": "y ~ x + (x | g) + (z || h)",
