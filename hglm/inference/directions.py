@@ -2,7 +2,7 @@
 
 Kenward and Roger's method takes the covariance of y as linear in its parameters.
 For `us` and `diag` it is: the parameters are the elements of Σ, whatever their
-values. For a structure that is not linear (`cs`) the tangent space at the
+values. For a structure that is not linear (`cs`, `ar1`) the tangent space at the
 estimate stands in for it, and the method is the "linear" Kenward-Roger, without
 the second derivatives of V (their term R_ij in Kenward & Roger 1997, sec. 3).
 
