@@ -15,11 +15,13 @@ from hglm.design import Design, DesignSpec, NewDesign
 from hglm.errors import OptionError
 from hglm.estimated import Estimated
 from hglm.families import Family
+from hglm.fitting.fit_design import fit_like
 from hglm.fitting.record import Estimates
 from hglm.formula import ModelFormula
 from hglm.inference.anova import anova_table
 from hglm.inference.conditional import coef_frame, ranef_frame
 from hglm.inference.contrasts import AnovaType
+from hglm.inference.drop_terms import drop_terms
 from hglm.inference.predict import Interval, NewLevels, predict, prediction_rows
 from hglm.inference.profile import profile_frame, profile_intervals
 from hglm.inference.residuals import leverage, residuals
@@ -34,6 +36,7 @@ from hglm.inference.simulate import RandomDraws, simulate
 from hglm.inference.terms import FixedTerms, fixed_terms
 from hglm.inference.tests import ContrastTest, contrast_test, wald_intervals
 from hglm.inference.thresholds import design_with_intercept, estimates_with_intercept
+from hglm.inference.variance_explained import VarianceExplained, variance_explained
 from hglm.report import (
     Report,
     augment_frame,
@@ -250,6 +253,28 @@ class Fit(Estimated):
         """
         estimates = estimates_with_intercept(self.estimates) if self._ordinal else self.estimates
         return anova_table(estimates, self.terms, type, ddf or default_ddf(estimates))
+
+    def drop1(self) -> pd.DataFrame:
+        """Test each term that no other contains, by fitting the model without it (by ML)."""
+
+        def refit(design: Design) -> Estimates:
+            return fit_like(self.estimates, self.family, design, by_ml=True)
+
+        full = refit(self.design) if self.method == "reml" else self.estimates
+        return drop_terms(full, self.design, self.terms, refit)
+
+    def r2(self) -> VarianceExplained:
+        """R² and intraclass correlation; see `hglm.inference.variance_explained`."""
+        ones = replace(
+            self.design.mean, X=np.ones((self.design.n, 1)), names=("Intercept",), terms={"1": (0,)}
+        )
+        null = replace(self.design, mean=ones)
+        return variance_explained(
+            self.estimates,
+            self.design,
+            self.family,
+            lambda: fit_like(self.estimates, self.family, null),
+        )
 
     def test(
         self, contrast: Matrix, ddf: str | None = None, rhs: Vector | float = 0.0
