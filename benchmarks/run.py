@@ -118,8 +118,14 @@ def load(path: Path) -> list[Record]:
 def save(path: Path, records: list[Record]) -> None:
     """Write the records and the best known objectives."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    order = list(CATALOGUE)
-    records = sorted(records, key=lambda record: order.index(record["workload"]))
+    workloads, engines = list(CATALOGUE), [engine.name for engine in ENGINES]
+    records = sorted(
+        records,
+        key=lambda record: (
+            workloads.index(record["workload"]),
+            engines.index(record["engine"]),
+        ),
+    )
     content = {"best_known": everyone(records), "records": records}
     path.write_text(json.dumps(content, indent=1) + "\n")
 

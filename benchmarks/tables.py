@@ -145,18 +145,19 @@ def assess(
     found: Mapping[tuple[str, str], Record],
 ) -> str:
     """Return the line of one target."""
-    unit = "s CPU" if target.measure == "cpu_s" else "MB peak"
+    unit = "CPU" if target.measure == "cpu_s" else "peak memory"
+    reached = own[target.measure]
     if isinstance(target, AtMost):
-        reached = own[target.measure]
-        return line(workload, f"at most {target.value:g} {unit}", f"{reached:.3g}",
-                    reached <= target.value)  # fmt: skip
+        met = reached <= target.value
+        return line(workload, f"{unit} at most {target.value:g}", f"{reached:.3g}", met)
     other = found.get((target.workload or workload.name, target.engine))
-    where = f" on {target.workload}" if target.workload else ""
-    wording = f"{unit} at most {1 / target.factor:.3g} of {target.engine}'s{where}"
-    if other is None:
-        return line(workload, wording, "not run", None)
-    factor = other[target.measure] / own[target.measure]
-    return line(workload, wording, f"{1 / factor:.3g}", factor >= target.factor)
+    factor = float("nan") if other is None else other[target.measure] / reached
+    met = None if other is None else factor >= target.factor
+    if target.workload is not None:
+        wording = f"{unit} at most {1 / target.factor:.3g} times that on {target.workload}"
+        return line(workload, wording, f"{1 / factor:.3g}", met)
+    wording = f"{unit} {target.factor:g} times less than {target.engine}"
+    return line(workload, wording, "not run" if other is None else f"{factor:.3g} times", met)
 
 
 def line(workload: Workload, target: str, reached: str, met: bool | None) -> str:

@@ -116,7 +116,7 @@ def read_task(path: Path) -> Task:
 
 def read_frame(path: Path) -> pd.DataFrame:
     """Read the CSV with its categorical columns."""
-    frame = pd.read_csv(path)
+    frame = pd.read_csv(path, float_precision="round_trip")
     factors: Mapping[str, list[str] | None] = json.loads(path.with_suffix(".json").read_text())
     for name, levels in factors.items():
         if levels is None:
