@@ -343,8 +343,8 @@ def test_all_or_nothing_groups_are_explained() -> None:
 def test_single_rows_make_the_likelihood_unbounded_but_not_the_fit() -> None:
     """With the mean on the row of one group and s² -> 0 the likelihood has no limit."""
     rng = np.random.default_rng(13)
-    g = np.append(np.repeat(np.arange(30), 4), 30)
-    frame = pd.DataFrame({"y": rng.normal(rng.normal(size=31)[g]), "g": g})
+    g = np.append(np.repeat(np.arange(8), 4), 8)
+    frame = pd.DataFrame({"y": rng.normal(rng.normal(size=9)[g]), "g": g})
     fit = ebayes("y ~ 1 | g", frame, "normal-inverse-gamma")
     assert fit.converged
     assert fit.params["log variance"] > -2
@@ -353,7 +353,7 @@ def test_single_rows_make_the_likelihood_unbounded_but_not_the_fit() -> None:
         frame.groupby("g")["y"].mean().to_numpy(),
         frame.groupby("g")["y"].var(ddof=0).to_numpy() * np.bincount(g),
     )
-    at_the_row = np.full(31, frame["y"].iloc[-1])
+    at_the_row = np.full(9, frame["y"].iloc[-1])
     marginal = NormalInverseGammaMarginal(samples)
     values = [
         marginal.jet(at_the_row, np.array([log_s2, 0.0, 500.0])).value.sum()

@@ -14,12 +14,12 @@ class Certificate:
     `gap` bounds, for a convex problem, by how much the log-likelihood per
     observation can exceed the one reported (a duality gap: proof). For a
     smooth problem it is what the local quadratic model still promises in all
-    (half the Newton decrement: strong evidence of a local maximum). For a
-    closed form it is zero.
+    (half the Newton decrement: strong evidence of a local maximum). For an
+    estimating equation it is the relative residual, for a closed form zero.
     """
 
     kind: str
-    """"duality gap", "newton decrement" or "closed form"."""
+    """"duality gap", "newton decrement", "estimating equation" or "closed form"."""
     gap: float
     tolerance: float
     evaluations: int

@@ -14,15 +14,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hglm.empirical.certificate import Certificate
 from hglm.empirical.transforms import Transform
 from hglm.errors import FitError
 from hglm.numerics.trust_region import TrustRegion, minimise
 from hglm.typing import BoolArray, Matrix, Vector
 
-__all__ = ["Evaluation", "Maximum", "maximise"]
+__all__ = ["Evaluation", "Maximum", "certify", "maximise"]
 
 _SNAP = 1e-7
 _FLAT = 1e-10
+_GAIN_TOLERANCE = 1e-8
 _SETTINGS = TrustRegion(tolerance=1e-13)
 
 
@@ -92,6 +94,17 @@ def maximise(
             "covariates so that they are of moderate size."
         )
     return best
+
+
+def certify(found: Maximum) -> Certificate:
+    """Say how far from stationary the maximum is."""
+    return Certificate(
+        kind="newton decrement",
+        gap=found.gain,
+        tolerance=_GAIN_TOLERANCE,
+        evaluations=found.evaluations,
+        converged=bool(found.gain <= _GAIN_TOLERANCE),
+    )
 
 
 def _search(

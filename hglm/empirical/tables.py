@@ -11,6 +11,7 @@ from scipy import special
 
 from hglm.empirical.certificate import Certificate
 from hglm.empirical.parts import Coefficients, Hyperparameter, Likelihood, TermPosterior
+from hglm.empirical.student import checked_level, critical, student_cdf
 from hglm.errors import OptionError
 from hglm.typing import Matrix, Vector
 
@@ -33,14 +34,14 @@ Terms = Sequence[TermPosterior]
 def p_values(coefficients: Coefficients) -> pd.Series[float]:
     """Two-sided Wald p-values of zero, missing where zero is a bound. (m,)"""
     statistic = coefficients.estimate / np.sqrt(np.diagonal(coefficients.vcov))
-    p = 2.0 * _student_cdf(coefficients.df, -np.abs(statistic))
+    p = 2.0 * student_cdf(coefficients.df, -np.abs(statistic))
     p = np.where(coefficients.bounded, np.nan, p)
     return pd.Series(p, index=pd.Index(coefficients.names, name="term"), name="p_value")
 
 
 def wald_intervals(coefficients: Coefficients, level: float) -> pd.DataFrame:
     """Wald intervals; those of bounded parameters stop at the bound zero."""
-    reach = _critical(coefficients.df, level) * np.sqrt(np.diagonal(coefficients.vcov))
+    reach = critical(coefficients.df, level) * np.sqrt(np.diagonal(coefficients.vcov))
     low = coefficients.estimate - reach
     low = np.where(coefficients.bounded, np.maximum(low, 0.0), low)
     return pd.DataFrame(
@@ -73,7 +74,7 @@ def hyperparameter_table(derived: Sequence[Hyperparameter], level: float) -> pd.
     They are missing where a positive parameter is within a standard error of
     zero: the delta method says nothing there.
     """
-    z = _critical(np.inf, level)
+    z = critical(np.inf, level)
     rows = []
     for item in derived:
         low, high = _interval(item, z)
@@ -83,7 +84,7 @@ def hyperparameter_table(derived: Sequence[Hyperparameter], level: float) -> pd.
 
 def shrinkage_table(group: str, levels: pd.Index[Any], terms: Terms, level: float) -> pd.DataFrame:
     """Make the shrinkage table that mixed models share."""
-    tail = 0.5 * (1.0 - _checked_level(level))
+    tail = 0.5 * (1.0 - checked_level(level))
     return _stack(
         group,
         levels,
@@ -160,7 +161,7 @@ def rank_table(
     level: float,
 ) -> pd.DataFrame:
     """Ranks from joint posterior draws: expected, median, interval, chance of being first."""
-    tail = 0.5 * (1.0 - _checked_level(level))
+    tail = 0.5 * (1.0 - checked_level(level))
 
     def columns(term: TermPosterior) -> dict[str, Vector]:
         ranks = _ranks(term.posterior.draw(rng, draws), rng)
@@ -218,21 +219,6 @@ def _interval(item: Hyperparameter, z: float) -> tuple[float, float]:
         centre, reach = special.logit(x), z * se / (x * (1.0 - x))
         return float(special.expit(centre - reach)), float(special.expit(centre + reach))
     return x - z * se, x + z * se
-
-
-def _student_cdf(df: float, t: Vector) -> Vector:
-    return np.asarray(special.ndtr(t) if np.isinf(df) else special.stdtr(df, t), dtype=float)
-
-
-def _critical(df: float, level: float) -> float:
-    upper = 0.5 * (1.0 + _checked_level(level))
-    return float(special.ndtri(upper) if np.isinf(df) else special.stdtrit(df, upper))
-
-
-def _checked_level(level: float) -> float:
-    if not 0 < level < 1:
-        raise OptionError(f"`level` is {level}; a confidence level lies between 0 and 1.")
-    return level
 
 
 def _running_mean(rates: Vector) -> Vector:

@@ -19,9 +19,8 @@ import pandas as pd
 from scipy import special
 
 from hglm.empirical.build import explain, fingerprint
-from hglm.empirical.conjugate.regression import certify
 from hglm.empirical.frame import ModelFrame
-from hglm.empirical.maximise import Evaluation, Maximum, maximise
+from hglm.empirical.maximise import Evaluation, Maximum, certify, maximise
 from hglm.empirical.parts import Coefficients, Hyperparameter, Likelihood, TermPosterior, delta
 from hglm.empirical.posterior import BetaPosterior, NormalPosterior, Posterior
 from hglm.empirical.read import read_categories, require_groups, require_intercept

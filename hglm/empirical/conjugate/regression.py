@@ -16,14 +16,12 @@ import numpy as np
 from scipy import linalg
 
 from hglm.empirical.certificate import Certificate
-from hglm.empirical.maximise import Evaluation, Maximum, maximise
+from hglm.empirical.maximise import Evaluation, certify, maximise
 from hglm.empirical.transforms import REAL, Transform
 from hglm.numerics.orthogonal import standardise_columns
 from hglm.typing import BoolArray, Matrix, Vector
 
-__all__ = ["HyperFit", "Jet", "Marginal", "assemble", "certify", "fit_marginal"]
-
-GAIN_TOLERANCE = 1e-8
+__all__ = ["HyperFit", "Jet", "Marginal", "assemble", "fit_marginal"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,17 +108,6 @@ def assemble(jet: Jet, X: Matrix) -> Evaluation:
         ]
     )
     return Evaluation(float(jet.value.sum()), gradient, hessian)
-
-
-def certify(found: Maximum) -> Certificate:
-    """Say how far from stationary the maximum is."""
-    return Certificate(
-        kind="newton decrement",
-        gap=found.gain,
-        tolerance=GAIN_TOLERANCE,
-        evaluations=found.evaluations,
-        converged=bool(found.gain <= GAIN_TOLERANCE),
-    )
 
 
 def _map_covariance(vcov: Matrix, back: Matrix, at_bound: BoolArray) -> Matrix:

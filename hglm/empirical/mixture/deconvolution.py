@@ -17,6 +17,7 @@ import pandas as pd
 from hglm.empirical.build import fingerprint
 from hglm.empirical.certificate import Certificate
 from hglm.empirical.frame import ModelFrame
+from hglm.empirical.mixture.grid_prior import discrete_term, moments_of_prior, no_coefficients
 from hglm.empirical.mixture.likelihood import LikelihoodMatrix, scaled_likelihood, unique_rows
 from hglm.empirical.mixture.log_density import (
     PriorAccuracy,
@@ -24,7 +25,6 @@ from hglm.empirical.mixture.log_density import (
     accuracy,
     fit_smooth_prior,
 )
-from hglm.empirical.mixture.npmle import discrete_term, moments_of_prior, no_coefficients
 from hglm.empirical.mixture.spline import natural_spline
 from hglm.empirical.noise import Noise, PoissonNoise
 from hglm.empirical.parts import Hyperparameter, Likelihood

@@ -18,8 +18,8 @@ import pandas as pd
 from hglm.empirical.build import fingerprint
 from hglm.empirical.certificate import Certificate
 from hglm.empirical.frame import ModelFrame
+from hglm.empirical.mixture.grid_prior import no_coefficients
 from hglm.empirical.mixture.likelihood import scaled_likelihood
-from hglm.empirical.mixture.npmle import no_coefficients
 from hglm.empirical.mixture.simplex import SimplexSolver, mixture_weights
 from hglm.empirical.noise import NormalNoise
 from hglm.empirical.parts import Hyperparameter, Likelihood, TermPosterior

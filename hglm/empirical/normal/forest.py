@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from scipy import special
 
 from hglm.empirical.normal.heterogeneity import Heterogeneity
 from hglm.empirical.result import EBayes
+from hglm.empirical.student import critical
 from hglm.errors import OptionError
 
 __all__ = ["forest_table", "prediction_interval"]
@@ -40,7 +40,7 @@ def prediction_interval(
         raise OptionError(f"`x` has {at.size} numbers but the formula has {p} columns; give {p}.")
     centre = float(at @ fit.coefficients.estimate[:p])
     variance = float(at @ fit.coefficients.vcov[:p, :p] @ at) + found.tau2
-    reach = _critical(fit.coefficients.df, level) * float(np.sqrt(variance))
+    reach = critical(fit.coefficients.df, level) * float(np.sqrt(variance))
     return centre, centre - reach, centre + reach
 
 
@@ -51,7 +51,7 @@ def forest_table(fit: EBayes, level: float = 0.95) -> pd.DataFrame:
     "group", "summary" or "prediction".
     """
     found = _heterogeneity(fit)
-    z = _critical(np.inf, level)
+    z = critical(np.inf, level)
     weight = 1 / (found.v + found.tau2)
     error = np.sqrt(found.v)
     table = pd.DataFrame(
@@ -87,8 +87,3 @@ def _heterogeneity(fit: EBayes) -> Heterogeneity:
             f"A fit of {fit.model!r} is no meta-analysis; fit model='normal' or model='meta'."
         )
     return fit.heterogeneity
-
-
-def _critical(df: float, level: float) -> float:
-    upper = 0.5 * (1 + level)
-    return float(special.ndtri(upper) if np.isinf(df) else special.stdtrit(df, upper))

@@ -15,9 +15,8 @@ import numpy as np
 import pandas as pd
 
 from hglm.empirical.build import explain, fingerprint
-from hglm.empirical.conjugate.regression import certify
 from hglm.empirical.frame import ModelFrame
-from hglm.empirical.maximise import Evaluation, Maximum, maximise
+from hglm.empirical.maximise import Evaluation, Maximum, certify, maximise
 from hglm.empirical.noise import NormalNoise
 from hglm.empirical.parts import Coefficients, Likelihood, TermPosterior, delta
 from hglm.empirical.posterior import NormalMixturePosterior
