@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from hglm.design import Design, DesignSpec, build_design, check_levels
@@ -14,6 +14,7 @@ from hglm.fitting.estimate_generalised import estimate_generalised
 from hglm.fitting.methods import ML, REML, Laplace, Method, resolve_method
 from hglm.fitting.record import Estimates
 from hglm.formula import PredictorFormula, parse_formula, parse_predictor
+from hglm.numerics.trust_region import TrustRegion
 from hglm.result import Fit
 from hglm.typing import Frame, Vector
 
@@ -95,7 +96,13 @@ class Model:
         names = [p.link.name for p in self.family.parameters[:1]]
         return self.family.name == "gaussian" and names == ["identity"] and not self.design.others
 
-    def fit(self, method: str | Method | None = None, *, start: Vector | None = None) -> Fit:
+    def fit(
+        self,
+        method: str | Method | None = None,
+        *,
+        start: Vector | None = None,
+        progress: Callable[[int, float], None] | None = None,
+    ) -> Fit:
         """Fit the model.
 
         Parameters
@@ -105,8 +112,11 @@ class Model:
             of all others), or a configuration object.
         start : (m,), optional
             θ to start from, in the coordinates of `Fit.theta`.
+        progress
+            Called after every evaluation with its number and the criterion.
         """
-        estimates = self._estimate(resolve_method(method), start)
+        settings = TrustRegion(watch=progress)
+        estimates = self._estimate(resolve_method(method), start, settings)
         return Fit(self.formula, self.design, self.spec, self.family, estimates)
 
     def describe(self) -> str:
@@ -128,10 +138,12 @@ class Model:
             ]
         return "\n".join([*lines, *d.notes])
 
-    def _estimate(self, method: Method | None, start: Vector | None) -> Estimates:
+    def _estimate(
+        self, method: Method | None, start: Vector | None, settings: TrustRegion
+    ) -> Estimates:
         if self.is_linear and (method is None or isinstance(method, (REML, ML))):
             check_levels(self.design)
-            return estimate_linear(self.design, not isinstance(method, ML), start)
+            return estimate_linear(self.design, not isinstance(method, ML), start, settings)
         if isinstance(method, REML):
             raise OptionError(
                 "REML is for linear models (Gaussian, identity link, one residual variance); "
@@ -139,7 +151,7 @@ class Model:
             )
         if isinstance(method, ML) or method is None:  # the likelihood must be approximated
             method = Laplace()
-        return estimate_generalised(self.design, self.family, method, start)
+        return estimate_generalised(self.design, self.family, method, start, settings)
 
 
 def _further_predictors(
@@ -176,6 +188,7 @@ def fit(
     contrasts: Mapping[str, Any] | None = None,
     missing: str = "drop",
     start: Vector | None = None,
+    progress: Callable[[int, float], None] | None = None,
 ) -> Fit:
     """Fit a mixed-effects model.
 
@@ -213,6 +226,9 @@ def fit(
         ``"drop"`` leaves incomplete rows out with a note; ``"raise"`` refuses.
     start : (m,), optional
         θ to start from, in the coordinates of `Fit.theta`.
+    progress
+        Called after every evaluation of the criterion with its number in the search
+        and its value, for long fits: ``progress=print`` will do.
 
     Returns
     -------
@@ -244,7 +260,7 @@ def fit(
         contrasts=contrasts,
         missing=missing,
     )
-    return model.fit(method, start=start)
+    return model.fit(method, start=start, progress=progress)
 
 
 def lmer(formula: str, data: Frame, REML: bool = True, **options: Any) -> Fit:

@@ -10,16 +10,20 @@ from scipy import linalg
 from hglm.criteria.linear_problem import LinearProblem, linear_problem
 from hglm.criteria.profiled import Solution
 from hglm.design.arrays import Design, PredictorDesign
+from hglm.errors import FitError
 from hglm.fitting.checks import check_linear, check_residual, check_start, no_residual
 from hglm.fitting.linear import LinearOptimum, fit_linear
 from hglm.fitting.record import Estimates, LinearState, TermEstimate
 from hglm.numerics.threads import single_thread
+from hglm.numerics.trust_region import TrustRegion
 from hglm.typing import Matrix, Vector
 
 __all__ = ["estimate_linear", "is_small", "random_part"]
 
 
-def estimate_linear(design: Design, reml: bool, start: Vector | None = None) -> Estimates:
+def estimate_linear(
+    design: Design, reml: bool, start: Vector | None = None, settings: TrustRegion | None = None
+) -> Estimates:
     """Fit a linear mixed model by ML or REML.
 
     Parameters
@@ -30,6 +34,8 @@ def estimate_linear(design: Design, reml: bool, start: Vector | None = None) -> 
         REML rather than ML.
     start : (m,) or None
         θ to start from, in the user's coordinates and the order of `Estimates.theta`.
+    settings
+        Of the search.
     """
     with single_thread(is_small([design.mean])):
         offset = design.mean.offset
@@ -40,12 +46,11 @@ def estimate_linear(design: Design, reml: bool, start: Vector | None = None) -> 
         if start is not None:
             first = _standardised(problem, check_start(start, problem.layout.n_theta))
         try:
-            optimum = fit_linear(problem, reml, first)
-        except linalg.LinAlgError as error:
+            optimum = fit_linear(problem, reml, first, settings)
+        except (FitError, linalg.LinAlgError) as error:
             raise no_residual(design) from error
-        estimates = _estimates(design, problem, optimum, reml)
-        check_residual(design, float(np.sqrt(optimum.solution.sigma2)))
-        return estimates
+        check_residual(design, problem, optimum.solution.penalized_rss)
+        return _estimates(design, problem, optimum, reml)
 
 
 def random_part(design: PredictorDesign, modes: dict[int, Matrix]) -> Vector:

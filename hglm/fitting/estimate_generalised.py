@@ -23,6 +23,7 @@ from hglm.fitting.generalised_start import generalised_start
 from hglm.fitting.methods import Laplace, Quadrature
 from hglm.fitting.record import Coefficients, Estimates, GeneralisedState, TermEstimate
 from hglm.numerics.threads import single_thread
+from hglm.numerics.trust_region import TrustRegion
 from hglm.typing import Matrix, Vector
 
 __all__ = ["estimate_generalised"]
@@ -33,7 +34,11 @@ MAX_NODES = 129
 
 
 def estimate_generalised(
-    design: Design, family: Family, method: Laplace | Quadrature, start: Vector | None = None
+    design: Design,
+    family: Family,
+    method: Laplace | Quadrature,
+    start: Vector | None = None,
+    settings: TrustRegion | None = None,
 ) -> Estimates:
     """Fit a generalised linear mixed model.
 
@@ -47,6 +52,8 @@ def estimate_generalised(
         How the marginal likelihood is approximated.
     start : (m,) or None
         θ to start from, in the user's coordinates.
+    settings
+        Of the search.
     """
     family = family.validate(
         Response(design.y, Sizes(design.trials, design.weights)),
@@ -65,23 +72,26 @@ def estimate_generalised(
         first = generalised_start(problem, response)
         if start is not None:
             first[problem.n_fixed :] = grouped.standardised(start)
-        optimum, nodes = _optimum(problem, first, method)
+        optimum, nodes = _optimum(problem, first, method, settings)
         return _estimates(design, predictors, problem, optimum, nodes)
 
 
 def _optimum(
-    problem: GeneralisedProblem, start: Vector, method: Laplace | Quadrature
+    problem: GeneralisedProblem,
+    start: Vector,
+    method: Laplace | Quadrature,
+    settings: TrustRegion | None,
 ) -> tuple[GeneralisedOptimum, int]:
     """Find the optimum, and the number of nodes that it took."""
     if isinstance(method, Laplace):
-        return _with_error(problem, fit_generalised(problem, start)), 1
+        return _with_error(problem, fit_generalised(problem, start, settings=settings)), 1
     check_quadrature(problem)
     if method.nodes != "auto":
-        return fit_generalised(problem, start, _quadrature(method.nodes)), method.nodes
-    nodes, optimum = 5, fit_generalised(problem, start, _quadrature(5))
+        return fit_generalised(problem, start, _quadrature(method.nodes), settings), method.nodes
+    nodes, optimum = 5, fit_generalised(problem, start, _quadrature(5), settings)
     while nodes < MAX_NODES:
         nodes = 2 * nodes - 1
-        finer = fit_generalised(problem, optimum.psi, _quadrature(nodes))
+        finer = fit_generalised(problem, optimum.psi, _quadrature(nodes), settings)
         change = abs(finer.evaluation.value - optimum.evaluation.value)
         optimum = finer
         if change < STABLE:

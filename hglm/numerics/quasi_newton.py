@@ -78,6 +78,7 @@ def minimise_sr1(
     """
     point = objective(x, None)
     path = [(x, point.value)]
+    settings.seen(path)
     B = metric(x, point)
     scale = curvature_scale(B)
     radius = settings.radius or 2.0
@@ -93,6 +94,7 @@ def minimise_sr1(
         trial = x + step
         candidate = objective(trial, point)
         path.append((trial, candidate.value))
+        settings.seen(path)
         length = float(np.linalg.norm(step * scale))
         if not np.isfinite(candidate.value):
             radius = 0.25 * length

@@ -8,7 +8,7 @@ is what happens to line searches at rank-deficient covariance matrices.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -62,12 +62,20 @@ class TrustRegion:
     radius, max_radius
         First and largest length of a step in scaled coordinates. A first
         radius of None trusts the first Newton step.
+    watch
+        Called after every evaluation with its number in this search and its value.
     """
 
     tolerance: float = 1e-9
     max_evaluations: int = 200
     radius: float | None = None
     max_radius: float = 1e6
+    watch: Callable[[int, float], None] | None = None
+
+    def seen(self, path: Sequence[tuple[Vector, float]]) -> None:
+        """Tell who watches of the latest evaluation."""
+        if self.watch is not None:
+            self.watch(len(path), path[-1][1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +117,7 @@ def minimise(
     """
     point = objective(x) if first is None else first
     path = [(x, point.value)]
+    settings.seen(path)
     scale = curvature_scale(point.hessian)
     radius = settings.radius or _newton_length(point, scale)
     rejected = 0
@@ -122,6 +131,7 @@ def minimise(
         trial = x + step
         candidate = objective(trial)
         path.append((trial, candidate.value))
+        settings.seen(path)
         actual = point.value - candidate.value
         ratio = (actual + noise) / (predicted + noise) if np.isfinite(candidate.value) else -1.0
         length = float(np.linalg.norm(step * scale))
