@@ -31,6 +31,7 @@ import numpy as np
 from scipy import linalg
 
 from hglm.criteria.linear_problem import LinearProblem
+from hglm.errors import FitError
 from hglm.numerics.batched import outer_sum, symmetrise
 from hglm.numerics.factor import Factor, factorise
 from hglm.typing import Matrix, Vector
@@ -88,6 +89,11 @@ def solve(problem: LinearProblem, theta: Vector, reml: bool) -> Solution:
         In the problem's standardised columns.
     reml
         REML criterion rather than deviance.
+
+    Raises
+    ------
+    FitError, LinAlgError
+        Where θ is beyond the reach of the arithmetic.
     """
     T = tuple(problem.layout.factors(theta))
     factor = factorise(problem.gramian, problem.plan, T)
@@ -101,6 +107,8 @@ def solve(problem: LinearProblem, theta: Vector, reml: bool) -> Solution:
     half = linalg.solve_triangular(L_X, inner[:p, p], lower=True) if p else np.zeros(0)
     gamma = linalg.solve_triangular(L_X, half, lower=True, trans="T") if p else half
     rss = float(inner[p, p] - half @ half)
+    if rss <= 0.0:
+        raise FitError("The residual sum of squares is lost beside the random effects.")
     nu = n - p if reml else n
     value = factor.logdet + nu * (1.0 + np.log(2.0 * np.pi * rss / nu)) - problem.sum_log_weights
     if reml:

@@ -15,6 +15,8 @@ __all__ = ["check_linear", "check_residual", "check_start", "no_residual"]
 
 ROUNDING = 32.0 * float(np.finfo(np.float64).eps)
 """Residuals this small beside the response are rounding."""
+LOST = 1e-12
+"""Sums of squares this small beside that of the response have lost most of their digits."""
 
 
 def check_linear(design: Design, problem: LinearProblem) -> None:
@@ -49,14 +51,14 @@ def check_linear(design: Design, problem: LinearProblem) -> None:
             )
 
 
-def check_residual(design: Design, sigma: float) -> None:
-    """Raise where the random effects have left no residual.
+def check_residual(design: Design, problem: LinearProblem, penalized_rss: float) -> None:
+    """Raise where the random effects have left nothing but rounding as residual.
 
     Raises
     ------
     FitError
     """
-    if sigma <= ROUNDING * _size(design):
+    if penalized_rss <= LOST * problem.gram[-1, -1]:
         raise no_residual(design)
 
 

@@ -65,11 +65,7 @@ def random_part(design: PredictorDesign, modes: dict[int, Matrix]) -> Vector:
     """
     out = np.zeros(design.X.shape[0])
     for position, b in modes.items():
-        term = design.random[position]
-        known = term.codes >= 0
-        for a in range(term.k):
-            effect = np.take(b[:, a], term.codes, mode="clip") * term.z[:, a]
-            out += effect if known.all() else np.where(known, effect, 0.0)
+        out += design.random[position].effects(b)
     return out
 
 

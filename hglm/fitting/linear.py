@@ -14,11 +14,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import linalg
 
 from hglm.covariance import lower_factor
 from hglm.criteria.linear_problem import LinearProblem
 from hglm.criteria.moments import moment_start
 from hglm.criteria.profiled import Evaluation, Solution, evaluate, solve
+from hglm.errors import FitError
 from hglm.fitting.certificate import Certificate
 from hglm.numerics.trust_region import TrustRegion, TrustRegionResult, minimise
 from hglm.typing import Matrix, Vector
@@ -67,7 +69,11 @@ def fit_linear(
     settings = TrustRegion() if settings is None else settings
 
     def objective(theta: Vector) -> Evaluation:
-        return evaluate(problem, theta, reml)
+        try:
+            return evaluate(problem, theta, reml)
+        except (FitError, linalg.LinAlgError):  # beyond the reach of the arithmetic
+            m = len(theta)
+            return Evaluation(np.inf, np.zeros(m), np.eye(m), ())
 
     first = moment_start(problem) if start is None else start
     best = minimise(objective, first, settings)
