@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hglm.comparison import compare
     from hglm.datasets import describe_dataset, list_datasets, load_dataset
+    from hglm.empirical import ebayes
     from hglm.fitting.methods import ML, REML, Laplace, Quadrature
     from hglm.model import Model, fit, glmer, lmer
     from hglm.result import Fit
@@ -24,6 +25,7 @@ __all__ = [
     "Quadrature",
     "compare",
     "describe_dataset",
+    "ebayes",
     "fit",
     "glmer",
     "list_datasets",
@@ -34,6 +36,7 @@ __all__ = [
 _HOMES = {
     "hglm.comparison": ("compare",),
     "hglm.datasets": ("describe_dataset", "list_datasets", "load_dataset"),
+    "hglm.empirical": ("ebayes",),
     "hglm.fitting.methods": ("ML", "REML", "Laplace", "Quadrature"),
     "hglm.model": ("Model", "fit", "glmer", "lmer"),
     "hglm.result": ("Fit",),
