@@ -244,7 +244,7 @@ def test_no_overdispersion_is_a_normal_outcome() -> None:
     np.testing.assert_allclose(fit.ranef()["estimate"], 21 / 42)
     assert (fit.ranef()["shrinkage"] == 1).all()
     assert fit.llf == pytest.approx(stats.binom.logpmf(frame["y"], frame["n"], 0.5).sum())
-    assert "spread of the prior is zero" in fit.summary()
+    assert "spread of the prior is zero" in " ".join(str(fit.summary()).split())
 
 
 def test_boundary_agrees_with_the_sign_of_the_derivative() -> None:
@@ -336,7 +336,7 @@ def test_batting_averages_as_beta_binomial() -> None:
 def test_all_or_nothing_groups_are_explained() -> None:
     frame = pd.DataFrame({"y": [0, 5, 0, 7, 9, 0], "n": [4, 5, 6, 7, 9, 3]})
     fit = ebayes("y / n ~ 1", frame, "beta-binomial")
-    assert "all or nothing" in fit.summary()
+    assert "all or nothing" in " ".join(str(fit.summary()).split())
     np.testing.assert_allclose(fit.ranef()["estimate"], frame["y"] / frame["n"], atol=1e-4)
 
 

@@ -12,7 +12,8 @@ from hglm.empirical import tables
 from hglm.empirical.certificate import Certificate
 from hglm.empirical.normal.heterogeneity import Heterogeneity
 from hglm.empirical.parts import Coefficients, Hyperparameter, Likelihood, TermPosterior
-from hglm.empirical.summary import render
+from hglm.empirical.summary import summary_report
+from hglm.report import Report
 
 __all__ = ["EBayes"]
 
@@ -151,23 +152,24 @@ class EBayes:
         """One row about the fit."""
         return tables.glance_table(self.model, self.likelihood, self.certificate, self.singular)
 
-    def summary(self) -> str:
-        """Write the fit as plain text."""
+    def summary(self) -> Report:
+        """Write everything on one page: prints as text, shows as HTML in a notebook."""
         sections = [("Parameters", self.tidy()), ("Prior", self.hyperparameters())]
         if self.heterogeneity is not None:
             sections.append(("Homogeneity (Cochran's Q)", self.heterogeneity.test()))
             sections.append(("Heterogeneity", self.heterogeneity.table()))
         sections.append((f"Groups ({self.group})", self.ranef().drop(columns="group")))
-        facts = [
-            f"Formula: {self.formula}",
-            f"Groups: {self.nobs}    AIC: {self.aic:.2f}    BIC: {self.bic:.2f}",
-            f"Log-likelihood ({self.likelihood.kind}): {self.llf:.4f}",
-            f"Certificate: {self.certificate}",
-        ]
-        return render(f"Empirical Bayes: {self.model}", facts, sections, self.notes)
+        facts = {
+            "Formula": str(self.formula),
+            "Groups": f"{self.nobs}",
+            f"Log lik. ({self.likelihood.kind})": f"{self.llf:.4f}",
+            "AIC, BIC": f"{self.aic:.2f}, {self.bic:.2f}",
+            "Certificate": str(self.certificate),
+        }
+        return summary_report(f"Empirical Bayes: {self.model}", facts, sections, self.notes)
 
     def __str__(self) -> str:
-        return self.summary()
+        return str(self.summary())
 
     def _names(self) -> pd.Index[Any]:
         return pd.Index(self.coefficients.names, name="term")

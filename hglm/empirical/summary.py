@@ -1,31 +1,37 @@
-"""A fit as plain text. The only place where numbers become strings."""
+"""A fit on one page, through the renderers that all reports share."""
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-__all__ = ["render"]
+from hglm.report import Document, Fact, Report, Table
 
-_ROWS = 12
+__all__ = ["summary_report"]
+
+ROWS = 12
+"""Groups shown; the frame behind the table has them all."""
 
 
-def render(
+def summary_report(
     title: str,
-    facts: Sequence[str],
+    facts: Mapping[str, str],
     sections: Sequence[tuple[str, pd.DataFrame]],
     notes: Sequence[str],
-) -> str:
-    """Write a title, lines of facts, headed tables (long ones cut) and notes."""
-    parts = ["\n".join([title, "=" * len(title)]), "\n".join(facts)]
-    parts.extend(f"{heading}\n{_text(table)}" for heading, table in sections if len(table))
-    parts.extend(textwrap.fill(f"Note: {note}", 80) for note in notes)
-    return "\n\n".join(parts)
+) -> Report:
+    """Write a title, facts, captioned tables (long ones cut) and notes."""
+    tables = tuple(_table(caption, frame) for caption, frame in sections if len(frame))
+    document = Document(
+        title=title,
+        facts=tuple(Fact(label, value, label == "Formula") for label, value in facts.items()),
+        tables=tables,
+        notes=tuple(notes),
+    )
+    return Report(document, dict(sections))
 
 
-def _text(frame: pd.DataFrame) -> str:
-    body = frame.head(_ROWS).to_string(index=False, float_format=lambda x: f"{x:.4g}", na_rep="")
-    more = len(frame) - _ROWS
-    return f"{body}\n... {more} more rows" if more > 0 else body
+def _table(caption: str, frame: pd.DataFrame) -> Table:
+    shown = frame.head(ROWS).dropna(axis="columns", how="all")
+    more = len(frame) - ROWS
+    return Table(shown, caption, notes=(f"... and {more} more rows.",) if more > 0 else ())
