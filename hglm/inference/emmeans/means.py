@@ -1,0 +1,239 @@
+"""Estimated marginal means and slopes as linear functions of the fixed effects.
+
+A marginal mean is the prediction for the population (random effects zero), averaged
+over a reference grid: the combinations of the levels of all factors, covariates at
+their means (Searle, Speed & Milliken 1980, Am. Stat. 34, 216-221; Lenth 2016, JSS
+69(1)). A marginal slope averages the derivative of the prediction in a covariate,
+taken by central differences, which are exact for terms of up to second degree.
+
+Offsets stand at their mean over the observations, unless `at` names one of their
+variables (they are then computed on the grid) or `offset` gives their value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hglm.design import Design, DesignSpec
+from hglm.errors import OptionError
+from hglm.families import Family
+from hglm.fitting.record import Estimates
+from hglm.formula.hints import did_you_mean
+from hglm.inference.emmeans.estimable import EstimableSet
+from hglm.inference.emmeans.grid import FixedPart, fixed_part, grid_frame
+from hglm.inference.emmeans.notes import grid_notes
+from hglm.inference.emmeans.scales import Scale, linear_scale, scale_of
+from hglm.inference.emmeans.specs import Names, parse_specs
+from hglm.inference.emmeans.variables import (
+    Variable,
+    grid_variables,
+    offset_variables,
+    weighted_mean,
+)
+from hglm.inference.emmeans.weights import averaging_weights
+from hglm.inference.tests import Denominator, Fixed, denominator
+from hglm.typing import Matrix, Vector
+
+__all__ = ["marginal_means", "marginal_slopes", "method_of"]
+
+STEP = 5e-4
+"""Half the step of differences, relative to the range of the covariate."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """The variables of a grid and what becomes of them."""
+
+    specs: tuple[Variable, ...]
+    """Their combinations have a mean each."""
+    by: tuple[Variable, ...]
+    """They divide the means into groups."""
+    averaged: tuple[Variable, ...]
+
+    @property
+    def kept(self) -> tuple[Variable, ...]:
+        """The first of `specs` varies fastest, as in emmeans."""
+        return (*self.by[::-1], *self.specs[::-1])
+
+    @property
+    def axes(self) -> tuple[Variable, ...]:
+        """All variables, in the order of the points of the grid."""
+        return (*self.kept, *self.averaged)
+
+    def labels(self) -> pd.DataFrame:
+        """Values of the kept variables, one row a mean."""
+        frame = grid_frame(self.kept)
+        names = [variable.name for variable in (*self.specs, *self.by)]
+        return pd.DataFrame({name: list(frame[name]) for name in names}, index=frame.index)
+
+
+def marginal_means(
+    estimates: Estimates,
+    design: Design,
+    spec: DesignSpec,
+    family: Family,
+    specs: Names,
+    *,
+    by: Names | None = None,
+    at: Mapping[str, Any] | None = None,
+    weights: str = "equal",
+    ddf: str | float = "asymptotic",
+    offset: float | None = None,
+) -> EstimableSet:
+    """Average predictions over a reference grid.
+
+    Parameters
+    ----------
+    estimates, design, spec, family
+        Of the fit.
+    specs
+        Variables whose levels have a mean each: a name, names, or a formula such
+        as ``"~ a * b | c"``; ``"1"`` for the overall mean.
+    by
+        Variables that divide the means into groups.
+    at
+        Variable -> values, in place of its levels or its mean.
+    weights
+        See `hglm.inference.emmeans.weights`.
+    ddf
+        See `hglm.inference.tests.denominator`; or a number of degrees of freedom.
+    offset
+        Value of the offset, in place of its mean.
+    """
+    layout = _lay_out(grid_variables(design, spec, at), specs, by)
+    part = fixed_part(design, spec)
+    rows, offsets = part.evaluate(grid_frame(layout.axes))
+    if offset is not None:
+        offsets = np.full(len(rows), float(offset))
+    elif not set(at or ()) & set(offset_variables(design, spec)):
+        offsets = np.full(len(rows), _mean_offset(design))
+    else:  # what the recipe does not know is an offset given as an array
+        _, fitted = part.evaluate(design.frame)
+        offsets = offsets + _mean_offset(design) - weighted_mean(fitted, design.frequencies)
+    return _average(
+        layout,
+        part,
+        rows,
+        offsets,
+        design,
+        weights,
+        estimates.beta,
+        method_of(estimates, ddf),
+        scale_of(family, design.response),
+        "means",
+    )
+
+
+def marginal_slopes(
+    estimates: Estimates,
+    design: Design,
+    spec: DesignSpec,
+    family: Family,
+    variable: str,
+    specs: Names = (),
+    *,
+    by: Names | None = None,
+    at: Mapping[str, Any] | None = None,
+    weights: str = "equal",
+    ddf: str | float = "asymptotic",
+) -> EstimableSet:
+    """Average the slope of the linear predictor in a covariate over a reference grid.
+
+    Parameters
+    ----------
+    variable
+        The covariate; it stands at its mean unless `at` says otherwise.
+    estimates, design, spec, family, specs, by, at, weights, ddf
+        See `marginal_means`.
+    """
+    variables = grid_variables(design, spec, at)
+    if variable not in variables:
+        raise OptionError(
+            f"There is no variable `{variable}` in the fixed part. "
+            f"{did_you_mean(variable, variables)}"
+        )
+    moving = variables[variable]
+    if moving.levels is not None:
+        raise OptionError(f"`{variable}` is a factor and has no slope; use its marginal means.")
+    column = design.frame[variable]
+    if variable not in (at or {}):
+        middle = weighted_mean(column, design.frequencies)
+        variables[variable] = Variable(variable, (middle,), False)
+    layout = _lay_out(variables, specs, by)
+    part, frame = fixed_part(design, spec), grid_frame(layout.axes)
+    step = STEP * float(column.max() - column.min())
+    ahead, behind = (
+        part.evaluate(frame.assign(**{variable: frame[variable] + sign * step}))
+        for sign in (1.0, -1.0)
+    )
+    rows, offsets = ((a - b) / (2.0 * step) for a, b in zip(ahead, behind, strict=True))
+    return _average(
+        layout,
+        part,
+        rows,
+        offsets,
+        design,
+        weights,
+        estimates.beta,
+        method_of(estimates, ddf),
+        linear_scale(scale_of(family, design.response)),
+        "slopes",
+    )
+
+
+def method_of(estimates: Estimates, ddf: str | float) -> Denominator:
+    """Return the covariance and degrees of freedom by a method, or fixed ones."""
+    if isinstance(ddf, str):
+        return denominator(estimates, ddf)
+    if not ddf > 0.0:
+        raise OptionError(f"The option ddf={ddf!r} is not positive; give a method or a number.")
+    return Fixed(estimates.vcov, float(ddf))
+
+
+def _lay_out(variables: Mapping[str, Variable], specs: Names, by: Names | None) -> _Layout:
+    means, groups = parse_specs(specs, by, variables)
+    rest = tuple(v for name, v in variables.items() if name not in (*means, *groups))
+    return _Layout(
+        tuple(variables[name] for name in means), tuple(variables[name] for name in groups), rest
+    )
+
+
+def _average(
+    layout: _Layout,
+    part: FixedPart,
+    rows: Matrix,
+    offsets: Vector,
+    design: Design,
+    weights: str,
+    beta: Vector,
+    method: Denominator,
+    scale: Scale,
+    kind: str,
+) -> EstimableSet:
+    """Average the rows (m, p_all) and offsets (m,) at the points of the grid."""
+    share, empty = averaging_weights(weights, layout.kept, layout.averaged, design)
+    cells = share.shape[0]
+    averaged = np.einsum("ca,cap->cp", share, rows.reshape(cells, -1, rows.shape[1]))
+    known, silent = part.split(averaged)
+    return EstimableSet(
+        labels=layout.labels(),
+        rows=known,
+        offset=np.einsum("ca,ca->c", share, offsets.reshape(cells, -1)),
+        silent=np.column_stack([silent, np.eye(cells)[:, empty]]),
+        beta=beta,
+        method=method,
+        scale=scale,
+        by=tuple(variable.name for variable in layout.by),
+        kind=kind,
+        notes=grid_notes((*layout.specs, *layout.by), layout.averaged, part.spec, weights),
+    )
+
+
+def _mean_offset(design: Design) -> float:
+    offset = design.mean.offset
+    return 0.0 if offset is None else weighted_mean(offset, design.frequencies)
