@@ -44,7 +44,7 @@ SLIPS = [
     ("y ~ (1 | 1)", "         ^ ", "name of a column after the bar"),
     ("y ~ (1 | g - h)", "           ^   ", "cannot stand here"),
     ("y ~ (1 | interaction(a, ))", "         ^^^^^^^^^^^^^^^^ ", "takes names of columns"),
-    ("y ~ dag(x | g)", "    ^^^       ", "Did you mean `diag`?"),
+    ("y ~ dag(x | g)", "    ^^^       ", "Did you mean `diag` or `homdiag`?"),
     ("y ~ us(x || g)", "         ^^   ", "`us(x | g)` or `(x || g)`"),
     ("y ~ x +", "      ^", "There is nothing after `+`"),
     ("y ~ * x", "    ^  ", "There is nothing before `*`"),

@@ -10,6 +10,7 @@ from scipy import linalg
 
 from hglm.covariance import Layout, Slot, structure
 from hglm.design.arrays import PredictorDesign, RandomTerm
+from hglm.numerics.columns import Strip, order_of
 from hglm.numerics.grouping import Grouping, grouping, sort_rows
 from hglm.numerics.orthogonal import standardise_columns
 from hglm.typing import AnyArray, Codes, Matrix, Vector
@@ -23,10 +24,10 @@ class GroupedTerms:
 
     groupings: tuple[Grouping, ...]
     """Rows sorted by the first."""
-    columns: tuple[Matrix, ...]
-    """Per group (n, k) standardised columns, contiguous."""
+    columns: tuple[tuple[Strip, ...], ...]
+    """Per group the standardised columns of its terms."""
     predictors: tuple[tuple[int, ...], ...]
-    """Per group the predictor of each column."""
+    """Per group the predictor of each strip."""
     layout: Layout
     """θ to covariance factors, slot by slot."""
     terms: tuple[tuple[int, int], ...]
@@ -80,29 +81,30 @@ def group_terms(
     slots: list[Slot] = []
     maps: list[Matrix] = []
     groupings: list[Grouping] = []
-    columns: list[Matrix] = []
+    columns: list[tuple[Strip, ...]] = []
     owners: list[tuple[int, ...]] = []
     n_theta = 0
     for g, terms in enumerate(members):
-        parts: list[Matrix] = []
+        strips: list[Strip] = []
         owner: list[int] = []
         for d, _, term in terms:
-            kind = structure(term.structure)
-            z, S = _standardise(gathered.take(term.z), kind.mixing)
+            kind = structure(term.structure, term.coordinates)
+            slot = Slot(g, order_of(strips), term.k, kind, n_theta)
+            own, S = _strips(term, slot, gathered, root)
             maps.append(S)
-            slots.append(Slot(g, len(owner), term.k, kind, n_theta))
-            parts.append(z if root is None else z * root[:, None])
-            owner += [d] * term.k
+            slots.append(slot)
+            strips += own
+            owner += [d] * len(own)
             n_theta += kind.n_parameters(term.k)
         _, _, term = terms[0]
         groupings.append(grouping(gathered.take(term.codes), term.n_levels))
-        columns.append(parts[0] if len(parts) == 1 else np.asfortranarray(np.hstack(parts)))
+        columns.append(tuple(strips))
         owners.append(tuple(owner))
     return GroupedTerms(
         groupings=tuple(groupings),
         columns=tuple(columns),
         predictors=tuple(owners),
-        layout=Layout(tuple(slots), tuple(len(o) for o in owners)),
+        layout=Layout(tuple(slots), tuple(map(order_of, columns))),
         terms=tuple((d, i) for terms in members for d, i, _ in terms),
         maps=tuple(maps),
         order=order,
@@ -118,6 +120,19 @@ def _by_factor(
         for i, term in enumerate(() if design is None else design.random):
             found.setdefault(term.group, []).append((d, i, term))
     return sorted(found.values(), key=lambda terms: -terms[0][2].n_levels)
+
+
+def _strips(
+    term: RandomTerm, slot: Slot, gathered: GroupedTerms, root: Vector | None
+) -> tuple[list[Strip], Matrix]:
+    """Columns of a term in standardised coordinates, and the way back S (k, k)."""
+    if term.positions is None:
+        z, S = _standardise(gathered.take(term.z), slot.structure.mixing)
+        z = z if root is None else z * root[:, None]
+        return [Strip(x, slot.start + a) for a, x in enumerate(z.T)], S
+    ones = np.ones(len(term.codes)) if root is None else root
+    codes = gathered.take(term.positions.codes)
+    return [Strip(ones, slot.start, codes, term.k)], np.eye(term.k)
 
 
 def _standardise(z: Matrix, mixing: str) -> tuple[Matrix, Matrix]:

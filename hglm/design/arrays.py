@@ -10,7 +10,31 @@ import pandas as pd
 
 from hglm.typing import Codes, Matrix, Vector
 
-__all__ = ["Design", "PredictorDesign", "RandomTerm"]
+__all__ = ["Design", "Positions", "PredictorDesign", "RandomTerm", "Relation"]
+
+
+@dataclass(frozen=True, slots=True)
+class Positions:
+    """Where each row stands along a line of occasions, or in space.
+
+    Each of the k distinct places has a coefficient, and a row has that of its
+    place: k indicator columns, of which only the codes are kept.
+    """
+
+    codes: Codes
+    """(n,) place of each row."""
+    coordinates: Matrix
+    """(k, d) of the places, ascending; in new data those of new places follow."""
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """How the levels of a grouping factor are related: b = RU, U with independent rows."""
+
+    root: Matrix
+    """(n_levels, r) R; in new data rows for new levels follow."""
+    rest: Vector
+    """(n_levels,) relative variance that a new level has of its own, 0 for those of the fit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +54,13 @@ class RandomTerm:
     codes: Codes
     """(n,) position in `levels`; -1 for a new level (only at prediction)."""
     z: Matrix
-    """(n, k) columns."""
+    """(n, k) columns; (n, 0) where `positions` stand for them."""
     structure: str = "us"
     """Covariance structure of the k coefficients."""
+    positions: Positions | None = None
+    """Which of the k coefficients each row has, in place of indicator columns."""
+    relation: Relation | None = None
+    """Of the levels; None: independent."""
 
     @property
     def k(self) -> int:
@@ -43,6 +71,39 @@ class RandomTerm:
     def n_levels(self) -> int:
         """Number of levels."""
         return len(self.levels)
+
+    @property
+    def coordinates(self) -> Matrix | None:
+        """(k, d) of the coefficients, where they stand at positions."""
+        return None if self.positions is None else self.positions.coordinates
+
+    def effects(self, b: Matrix) -> Vector:
+        """z'b row by row, 0 for rows of new levels.
+
+        Parameters
+        ----------
+        b : (n_levels, k)
+
+        Returns
+        -------
+        (n,)
+        """
+        known = self.codes >= 0
+        if self.positions is not None:
+            out: Vector = b[np.maximum(self.codes, 0), self.positions.codes]
+        else:
+            out = np.zeros(len(self.codes))
+            for a in range(self.k):
+                out += np.take(b[:, a], self.codes, mode="clip") * self.z[:, a]
+        return out if known.all() else np.where(known, out, 0.0)
+
+    def columns(self) -> Matrix:
+        """Write the columns out, indicators too. (n, k)"""
+        if self.positions is None:
+            return self.z
+        out = np.zeros((len(self.codes), len(self.positions.coordinates)))
+        out[np.arange(len(out)), self.positions.codes] = 1.0
+        return out
 
 
 @dataclass(frozen=True, slots=True)

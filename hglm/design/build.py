@@ -120,7 +120,8 @@ def variables(predictors: Iterable[PredictorFormula], source: Source) -> dict[st
         sides = right_hand_sides(predictor)
         fixed = (expression for side in sides for expression in expressions_of(side))
         factors = (factor for term in predictor.random for factor in term.factors)
-        for expression in (*fixed, *predictor.offsets, *factors):
+        positions = (place for term in predictor.random for place in term.positions)
+        for expression in (*fixed, *predictor.offsets, *factors, *positions):
             found |= source.columns_of(expression)
     return found
 

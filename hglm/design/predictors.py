@@ -7,9 +7,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from hglm.design.arrays import PredictorDesign, RandomTerm
+from hglm.design.arrays import Positions, PredictorDesign, RandomTerm
 from hglm.design.encoding import Columns
 from hglm.design.groups import Grouping, make_grouping
+from hglm.design.positions import Places, apply_positions, make_positions
 from hglm.design.recipe import PredictorSpec
 from hglm.design.values import Evaluator
 from hglm.errors import DataError
@@ -20,14 +21,11 @@ from hglm.typing import Codes, Vector
 
 __all__ = ["apply_predictor", "make_predictor", "right_hand_sides"]
 
-_VARIANCE_BY_COLUMN = frozenset(("us", "diag", "cs"))
-"""Structures that learn from repeated levels only; one long series or surface
-is enough for the others."""
-
 
 def right_hand_sides(formula: PredictorFormula) -> list[str]:
     """Distinct right-hand sides that a predictor needs as columns."""
-    return list(dict.fromkeys((formula.fixed, *(term.columns for term in formula.random))))
+    random = (term.columns for term in formula.random if not term.positions)
+    return list(dict.fromkeys((formula.fixed, *random)))
 
 
 def make_predictor(
@@ -63,10 +61,12 @@ def make_predictor(
         for j in independent_columns(fixed.matrix).tolist()
         if intercept or fixed.names[j] != "Intercept"
     )
-    spec = PredictorSpec(formula, kept, tuple(grouping for _, grouping in coded))
+    placed = [make_positions(t, values) if t.positions else (None, None) for t in formula.random]
+    places = tuple(place for _, place in placed)
+    spec = PredictorSpec(formula, kept, tuple(grouping for _, grouping in coded), places)
     random = tuple(
-        _random_term(term, columns[term.columns], codes, grouping)
-        for term, (codes, grouping) in zip(formula.random, coded, strict=True)
+        _random_term(term, columns, codes, grouping, *place)
+        for term, (codes, grouping), place in zip(formula.random, coded, placed, strict=True)
     )
     return _predictor(fixed, kept, _sum(formula, values, offset), random), spec
 
@@ -82,7 +82,9 @@ def apply_predictor(
 ) -> PredictorDesign:
     """Assemble a predictor for new data from its recipe."""
     random = []
-    for term, grouping in zip(spec.formula.random, spec.groupings, strict=True):
+    for term, grouping, places in zip(
+        spec.formula.random, spec.groupings, spec.places, strict=True
+    ):
         if not chosen(term):
             continue
         if term.group in uncoded:
@@ -91,7 +93,8 @@ def apply_predictor(
             codes = grouping.codes([values.factor(factor) for factor in term.factors])
         if not allow_new_levels and term.group not in uncoded:
             _check_known(codes, grouping, term, values)
-        random.append(_random_term(term, columns[term.columns], codes, grouping))
+        positions = None if places is None else apply_positions(term, places, values)
+        random.append(_random_term(term, columns, codes, grouping, positions, places))
     offset = _sum(spec.formula, values, offset)
     return _predictor(columns[spec.formula.fixed], spec.kept, offset, tuple(random))
 
@@ -122,11 +125,18 @@ def _predictor(
 
 
 def _random_term(
-    term: RandomTermFormula, columns: Columns, codes: Codes, grouping: Grouping
+    term: RandomTermFormula,
+    columns: Mapping[str, Columns],
+    codes: Codes,
+    grouping: Grouping,
+    positions: Positions | None,
+    places: Places | None,
 ) -> RandomTerm:
-    return RandomTerm(
-        term.group, columns.names, grouping.levels, codes, columns.matrix, term.structure
-    )
+    if places is None:
+        names, z = columns[term.columns].names, columns[term.columns].matrix
+    else:
+        names, z = places.names, np.empty((len(codes), 0))
+    return RandomTerm(term.group, names, grouping.levels, codes, z, term.structure, positions)
 
 
 def _sum(formula: PredictorFormula, values: Evaluator, offset: Vector | None) -> Vector | None:
@@ -138,7 +148,7 @@ def _sum(formula: PredictorFormula, values: Evaluator, offset: Vector | None) ->
 
 
 def _check_repeats(term: RandomTermFormula, grouping: Grouping) -> None:
-    if len(grouping.levels) < 2 and term.structure in _VARIANCE_BY_COLUMN:
+    if len(grouping.levels) < 2 and not term.positions:  # one long series or surface is enough
         raise DataError(
             f"The grouping factor `{term.group}` has only one level, `{grouping.levels[0]}`; a "
             "variance between levels needs two or more, so remove the term or choose another "

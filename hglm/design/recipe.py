@@ -8,6 +8,7 @@ from typing import Any
 
 from hglm.design.encoding import Encoding
 from hglm.design.groups import Grouping
+from hglm.design.positions import Places
 from hglm.formula.spec import ModelFormula, PredictorFormula
 
 __all__ = ["DesignSpec", "PredictorSpec"]
@@ -22,6 +23,8 @@ class PredictorSpec:
     """Positions of the columns of the fixed part that do not depend on others."""
     groupings: tuple[Grouping, ...]
     """Of the random terms, in their order."""
+    places: tuple[Places | None, ...]
+    """Of the random terms, in their order; None where they have columns."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hglm.covariance.lookup import STRUCTURES as COVARIANCES
+from hglm.covariance import COORDINATES, STEPS
+from hglm.covariance import STRUCTURES as COVARIANCES
 from hglm.errors import FormulaError
 from hglm.formula.grouping import groupings
 from hglm.formula.hints import did_you_mean
 from hglm.formula.lexer import Symbol, call, lex, span_of
 from hglm.formula.spec import RandomTermFormula
-from hglm.formula.terms import expand, join
+from hglm.formula.terms import expand, join, single_factors
 
 __all__ = ["STRUCTURES", "bar_term", "bars", "structure_call"]
 
-STRUCTURES = tuple(COVARIANCES)
+KNOWN = "known"
+"""`us` between coefficients, for levels whose relationships are given with the data."""
+STRUCTURES = (*COVARIANCES, *COORDINATES, KNOWN)
 """Names of the covariance structures that a formula may use."""
 
 
@@ -76,11 +79,33 @@ def bar_term(
         raise FormulaError(
             "This term has no columns left; write `(1 | g)` or `(0 + x | g)`.", source, span
         )
+    positions: tuple[str, ...] = ()
+    if structure is not None and (structure in STEPS or structure in COORDINATES):
+        positions = _positions(structure, left, source)
+    known = structure == KNOWN
     return tuple(
-        RandomTermFormula(part, factors, structure or "us", span)
+        RandomTermFormula(
+            part, factors, "us" if known or structure is None else structure, span, positions, known
+        )
         for part in columns
         for factors in groupings(right, source)
     )
+
+
+def _positions(structure: str, left: Sequence[Symbol], source: str) -> tuple[str, ...]:
+    """Expressions of `structure(0 + x + y | g)`, which are places and not columns."""
+    expressions = single_factors(left)
+    one = structure in STEPS or structure == "ou"
+    example = "0 + times" if structure in STEPS else "0 + time" if one else "0 + x + y"
+    if expressions is None or (one and len(expressions) > 1):
+        reason = "takes one column" if one else "takes columns"
+        raise FormulaError(
+            f"`{structure}` {reason} that says where a row stands, and no intercept or products; "
+            f"write `{structure}({example} | g)`.",
+            source,
+            span_of(left),
+        )
+    return expressions
 
 
 def _sides(

@@ -24,6 +24,11 @@ class RandomTermFormula:
     """Covariance structure: a name known to `hglm.covariance`."""
     span: tuple[int, int] = (0, 0)
     """Where the term stands in the text, for error messages."""
+    positions: tuple[str, ...] = ()
+    """Expressions in `columns` that say where a row stands, for structures over
+    occasions or points in space."""
+    known: bool = False
+    """Whether it was written `known(columns | group)`: the levels are related."""
 
     @property
     def group(self) -> str:

@@ -17,7 +17,7 @@ from formulaic.parser.types import Factor, Term
 from hglm.errors import FormulaError
 from hglm.formula.lexer import Symbol, slice_of, span_of, spell_code, spell_name
 
-__all__ = ["check_operands", "expand", "join"]
+__all__ = ["check_operands", "expand", "join", "single_factors"]
 
 _OPERATORS = frozenset(("+", "-", "*", "/", ":", "**", "^", "%in%"))
 _SMALL = re.compile("[1-9]")
@@ -69,6 +69,16 @@ def expand(symbols: Sequence[Symbol], source: str) -> tuple[str, ...]:
             span_of(symbols),
         ) from error
     return tuple(_spell(term) for term in terms)
+
+
+def single_factors(symbols: Sequence[Symbol]) -> tuple[str, ...] | None:
+    """Expressions of a valid sum without intercept or products, else None."""
+    terms = list(Formula(" ".join(symbol.text for symbol in symbols)))
+    single = all(
+        len(term.factors) == 1 and term.factors[0].eval_method is not Factor.EvalMethod.LITERAL
+        for term in terms
+    )
+    return tuple(term.factors[0].expr for term in terms) if terms and single else None
 
 
 def join(terms: Sequence[str]) -> str:
