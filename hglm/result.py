@@ -37,6 +37,7 @@ from hglm.inference.terms import FixedTerms, fixed_terms
 from hglm.inference.tests import ContrastTest, contrast_test, wald_intervals
 from hglm.inference.thresholds import design_with_intercept, estimates_with_intercept
 from hglm.inference.variance_explained import VarianceExplained, variance_explained
+from hglm.pictures import Pictures
 from hglm.report import (
     Report,
     augment_frame,
@@ -340,6 +341,11 @@ class Fit(Estimated):
             resid=self.resid.to_numpy(),
             fixed=np.asarray(self.predict(random="none", scale="link")),
         )
+
+    @property
+    def plot(self) -> Pictures:
+        """Pictures: ``fit.plot.caterpillar()``, ``fit.plot()`` for an overview, ..."""
+        return Pictures(self)
 
     def to_json(self) -> str:
         """Return the fit as one JSON object; see docs/command-line.md for its keys."""
