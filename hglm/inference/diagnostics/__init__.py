@@ -1,0 +1,1 @@
+"""Whether a fitted model may be believed: residuals, influence, robust errors, checks."""
