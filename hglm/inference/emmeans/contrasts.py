@@ -16,9 +16,9 @@ from hglm.formula.hints import did_you_mean, listing
 from hglm.inference.emmeans.contrast_methods import Contrasts, Means, find_method
 from hglm.inference.emmeans.estimable import EstimableSet
 from hglm.inference.emmeans.scales import linear_scale, ratio_scale
-from hglm.typing import Codes, Matrix
+from hglm.typing import Matrix
 
-__all__ = ["Method", "contrast", "row_labels"]
+__all__ = ["Method", "assemble", "contrast", "row_labels", "value_label"]
 
 Method: TypeAlias = str | Mapping[str, Sequence[float]] | Matrix
 """Name of a method; label -> coefficients; or a matrix of coefficients (c, k)."""
@@ -52,19 +52,48 @@ def contrast(
     EstimableSet
         On the scale of ratios, if differences are such and all rows add up to 0.
     """
-    groups = means.groups()
+    title = "contrast"
+    while title in means.by:
+        title += "_"
     sign = "/" if as_ratios and means.scale.ratio else "-"
-    built = [_build(row_labels(means.take(rows)), method, reference, sign) for rows in groups]
-    matrix = np.zeros((sum(len(c.labels) for c in built), len(means.rows)))
-    matrix[:, np.concatenate(groups)] = linalg.block_diag(*(c.coefficients for c in built))
+    blocks = []
+    for rows in means.groups():
+        built = _build(row_labels(means.take(rows)), method, reference, sign)
+        blocks.append((pd.DataFrame({title: list(built.labels)}), built.coefficients))
+    found = assemble(means, blocks)
+    is_pairwise = isinstance(method, str) and find_method(method)[0] in PAIRWISE
+    return replace(found, all_pairs=is_pairwise)
+
+
+def assemble(means: EstimableSet, blocks: Sequence[tuple[pd.DataFrame, Matrix]]) -> EstimableSet:
+    """Combine the rows of each group by coefficients of its own.
+
+    Parameters
+    ----------
+    means
+        What to combine.
+    blocks
+        For each group labels (c, m) and coefficients (c, r).
+
+    Returns
+    -------
+    EstimableSet
+        On the scale of ratios, if differences are such and all rows add up to 0.
+    """
+    groups = means.groups()
+    sizes = [len(labels) for labels, _ in blocks]
+    matrix = np.zeros((sum(sizes), len(means.rows)))
+    matrix[:, np.concatenate(groups)] = linalg.block_diag(*(block for _, block in blocks))
+    owner = np.repeat([rows[0] for rows in groups], sizes)
+    common = means.labels[list(means.by)].iloc[owner].reset_index(drop=True)
+    labels = pd.concat([labels for labels, _ in blocks], ignore_index=True)
     differences = bool(np.allclose(matrix.sum(axis=1), 0.0))
     notes = means.notes
     if means.scale.ratio and not differences:
         notes += (f"Coefficients do not add up to 0: on the {means.scale.name} scale.",)
     return replace(
-        means.combined(matrix, _labels(means, groups, built)),
+        means.combined(matrix, pd.concat([labels, common], axis=1)),
         scale=ratio_scale(means.scale) if differences else linear_scale(means.scale),
-        all_pairs=isinstance(method, str) and find_method(method)[0] in PAIRWISE,
         kind="contrasts",
         notes=notes,
     )
@@ -73,11 +102,16 @@ def contrast(
 def row_labels(rows: EstimableSet) -> tuple[str, ...]:
     """Name the rows of one group by their labels, numbers with the name of the variable."""
     columns = [
-        [f"{name}{value:g}" if isinstance(value, (int, float)) else str(value) for value in values]
-        for name, values in rows.labels[list(rows.names)].items()
+        [value_label(name, value) for value in rows.labels[name].tolist()] for name in rows.names
     ]
     names = [" ".join(parts) for parts in zip(*columns, strict=True)]
     return tuple(f"({name})" if _OPERATORS.search(name) else name for name in names)
+
+
+def value_label(name: str, value: object) -> str:
+    """Name a value: itself, a number after the name of its variable."""
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return f"{name}{value:g}" if is_number else str(value)
 
 
 def _build(labels: tuple[str, ...], method: Method, reference: object, sign: str) -> Contrasts:
@@ -107,16 +141,3 @@ def _position(labels: Sequence[str], reference: object, usual: int) -> int:
             f"There is no row {reference!r} to compare with. {did_you_mean(str(reference), plain)}"
         )
     return plain.index(str(reference))
-
-
-def _labels(
-    means: EstimableSet, groups: Sequence[Codes], built: Sequence[Contrasts]
-) -> pd.DataFrame:
-    """Names of the contrasts, and the labels of their groups."""
-    title = "contrast"
-    while title in means.by:
-        title += "_"
-    owner = np.repeat([rows[0] for rows in groups], [len(c.labels) for c in built])
-    groups_of = means.labels[list(means.by)].iloc[owner].reset_index(drop=True)
-    groups_of.insert(0, title, [name for contrasts in built for name in contrasts.labels])
-    return groups_of

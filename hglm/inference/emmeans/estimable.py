@@ -23,6 +23,8 @@ from hglm.typing import BoolArray, Codes, Matrix, Vector
 
 __all__ = ["EstimableSet"]
 
+ROUNDING = 1e-12
+"""What is left of a sum, relative to its terms, that is nothing but rounding."""
 SILENT = 1e-8
 """Relative size of the part of a row on which the data say nothing that is zero."""
 
@@ -106,10 +108,12 @@ class EstimableSet:
         coefficients : (c, r)
         labels : (c, m)
         """
+        rows = coefficients @ self.rows
+        size = np.abs(coefficients) @ np.abs(self.rows)
         return replace(
             self,
             labels=labels,
-            rows=coefficients @ self.rows,
+            rows=np.where(np.abs(rows) > ROUNDING * size, rows, 0.0),
             offset=coefficients @ self.offset,
             silent=coefficients @ self.silent,
             all_pairs=False,

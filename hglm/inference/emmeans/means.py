@@ -78,8 +78,8 @@ def marginal_means(
     spec: DesignSpec,
     family: Family,
     specs: Names,
-    *,
     by: Names | None = None,
+    *,
     at: Mapping[str, Any] | None = None,
     weights: str = "equal",
     ddf: str | float = "asymptotic",
@@ -136,8 +136,8 @@ def marginal_slopes(
     family: Family,
     variable: str,
     specs: Names = (),
-    *,
     by: Names | None = None,
+    *,
     at: Mapping[str, Any] | None = None,
     weights: str = "equal",
     ddf: str | float = "asymptotic",
@@ -181,7 +181,7 @@ def marginal_slopes(
         weights,
         estimates.beta,
         method_of(estimates, ddf),
-        linear_scale(scale_of(family, design.response)),
+        linear_scale(scale_of(family, design.response), "Slope"),
         "slopes",
     )
 

@@ -95,9 +95,9 @@ def ratio_scale(scale: Scale) -> Scale:
     return Scale(LINKS["log"], name, scale.ratio, scale.factor, scale.ratio)
 
 
-def linear_scale(scale: Scale) -> Scale:
-    """Return the scale on which η stays as it is."""
-    return Scale(LINKS["identity"], scale.name)
+def linear_scale(scale: Scale, estimate: str = "Estimate") -> Scale:
+    """Return the scale on which η stays as it is; it is called `estimate`."""
+    return Scale(LINKS["identity"], scale.name, estimate)
 
 
 def _of_transform(response: str) -> Scale:

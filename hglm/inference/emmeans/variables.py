@@ -156,5 +156,7 @@ def _moved(variable: Variable, chosen: Any) -> Variable:
             "data; give numbers."
         ) from error
     if not finite:
-        raise OptionError(f"The argument `at` has a value for `{variable.name}` that is not finite.")
+        raise OptionError(
+            f"The argument `at` has a value for `{variable.name}` that is not finite; give numbers."
+        )
     return Variable(variable.name, tuple(values), False)

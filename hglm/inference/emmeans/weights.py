@@ -52,9 +52,10 @@ class _Grid:
         for code, axis in zip(codes, factors, strict=True):
             code[:] = pd.Index(list(axis.values)).get_indexer(np.asarray(self.frame[axis.name]))
         inside = (codes >= 0).all(axis=0)
-        places = np.ravel_multi_index(tuple(codes[:, inside]), shape) if factors else codes[:0]
-        counted = np.zeros(shape)
-        np.add.at(counted.reshape(-1), places, self.frequencies[inside])
+        places = np.zeros(int(inside.sum()), dtype=np.intp)
+        for code, size in zip(codes, shape, strict=True):
+            places = places * size + code[inside]
+        counted = np.bincount(places, self.frequencies[inside], prod(shape)).astype(np.float64)
         return counted.reshape([len(a.values) if a.is_factor else 1 for a in axes])
 
 
