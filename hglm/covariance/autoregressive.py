@@ -39,8 +39,8 @@ class Autoregressive:
         lags, gaps = self._lags(k)
         rho, cosine = np.sin(phi[0]), np.cos(phi[0])
         root, _ = _geometric_roots(rho, gaps)
-        out: Matrix = np.tril(rho**lags * np.append(1.0, cosine * root))
-        return out
+        C: Matrix = rho**lags * np.append(1.0, cosine * root)
+        return np.tril(C)
 
     def derivatives(self, phi: Vector, k: int) -> Matrix:
         lags, gaps = self._lags(k)

@@ -41,7 +41,7 @@ class Diagonal:
         sd = np.abs(theta)
         return np.where(sd < bound, 0.0, sd)
 
-    def openings(self, k: int) -> Matrix:
+    def openings(self, k: int, sd: float = 1.0) -> Matrix:
         return np.zeros((0, k))
 
     def parameters(self, theta: Vector, k: int, scale: float = 1.0) -> dict[str, float]:

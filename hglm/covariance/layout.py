@@ -3,6 +3,9 @@
 Terms on the same grouping factor share its levels: they are merged into one
 group whose factor T is block diagonal. `(1 | g) + (0 + x | g)` then costs one
 pass over the levels of g, as `diag(1 + x | g)` does.
+
+A term whose levels are related is a group with a single level that has the term's
+k coefficients r times over, Σ ⊗ I_r.
 """
 
 from __future__ import annotations
@@ -30,16 +33,28 @@ class Slot:
     structure: Structure
     first: int
     """First of its parameters in θ."""
+    copies: int = 1
+    """How often a level of the group has the k coefficients, copy by copy within each."""
 
     @property
     def columns(self) -> slice:
         """Its columns within the group."""
-        return slice(self.start, self.start + self.k)
+        return slice(self.start, self.start + self.k * self.copies)
 
     @property
     def parameters(self) -> slice:
         """Its part of θ."""
         return slice(self.first, self.first + self.structure.n_parameters(self.k))
+
+    def expanded(self, T: Matrix) -> Matrix:
+        """T ⊗ I over the copies. (k, k) to (k r, k r)"""
+        return T if self.copies == 1 else np.asarray(np.kron(T, np.eye(self.copies)))
+
+    def own(self, full: Matrix) -> Matrix:
+        """Its block of a matrix of the group, summed over the copies. (k, k)"""
+        block: Matrix = full[self.columns, self.columns]
+        r = self.copies
+        return block if r == 1 else np.einsum("arbr->ab", block.reshape(self.k, r, self.k, r))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +74,8 @@ class Layout:
         """T of each group. (k, k)"""
         out = [np.zeros((k, k)) for k in self.orders]
         for s in self.slots:
-            out[s.group][s.columns, s.columns] = s.structure.factor(theta[s.parameters], s.k)
+            T = s.structure.factor(theta[s.parameters], s.k)
+            out[s.group][s.columns, s.columns] = s.expanded(T)
         return out
 
     def derivatives(self, theta: Vector) -> list[tuple[int, Matrix]]:
@@ -68,7 +84,7 @@ class Layout:
         for s in self.slots:
             for d in s.structure.derivatives(theta[s.parameters], s.k):
                 full = np.zeros((self.orders[s.group],) * 2)
-                full[s.columns, s.columns] = d
+                full[s.columns, s.columns] = s.expanded(d)
                 out.append((s.group, full))
         return out
 
@@ -76,7 +92,7 @@ class Layout:
         """Σ_ab weights_ab ∂²T_ab/∂θ∂θ' for weights (k, k) of each group. (m, m)"""
         out = np.zeros((self.n_theta, self.n_theta))
         for s in self.slots:
-            own = weights[s.group][s.columns, s.columns]
+            own = s.own(weights[s.group])
             second = s.structure.curvature(theta[s.parameters], s.k, own)
             out[s.parameters, s.parameters] = second
         return out
@@ -90,7 +106,7 @@ class Layout:
         """T of each term. (k, k)"""
         return [s.structure.factor(theta[s.parameters], s.k) for s in self.slots]
 
-    def canonical(self, theta: Vector) -> Vector:
-        """Choose the representative θ, term by term. (m,)"""
-        parts = [s.structure.canonical(theta[s.parameters], s.k) for s in self.slots]
+    def canonical(self, theta: Vector, bound: float = 0.0) -> Vector:
+        """Choose the representative θ, directions smaller than `bound` at zero. (m,)"""
+        parts = [s.structure.canonical(theta[s.parameters], s.k, bound) for s in self.slots]
         return np.concatenate(parts) if parts else theta

@@ -69,8 +69,8 @@ class Structure(Protocol):
         """
         ...
 
-    def openings(self, k: int) -> Matrix:
-        """Members with unit variances, from weak to strong correlation. (r, m)
+    def openings(self, k: int, sd: float = 1.0) -> Matrix:
+        """Members with one standard deviation, from weak to strong correlation. (r, m)
 
         They are tried at the start of a search, and where the variance is zero
         and says nothing of the correlations. None (r = 0) where the moments of

@@ -64,9 +64,9 @@ class Homogeneous:
             return np.append(0.0, self._of(k).canonical(theta[1:], k))
         return np.append(s, self._of(k).canonical(theta[1:], k, bound / s))
 
-    def openings(self, k: int) -> Matrix:
+    def openings(self, k: int, sd: float = 1.0) -> Matrix:
         phi = self._of(k).openings(k)
-        return np.column_stack([np.ones(len(phi)), phi])
+        return np.column_stack([np.full(len(phi), sd), phi])
 
     def parameters(self, theta: Vector, k: int, scale: float = 1.0) -> dict[str, float]:
         return {"sd": scale * abs(float(theta[0])), **self._of(k).parameters(theta[1:], k)}
@@ -120,9 +120,9 @@ class Heterogeneous:
         phi = self._of(k).canonical(theta[k:], k, bound / smallest)
         return np.append(s, phi)
 
-    def openings(self, k: int) -> Matrix:
+    def openings(self, k: int, sd: float = 1.0) -> Matrix:
         phi = self._of(k).openings(k)[: 0 if self.by_moments else None]
-        return np.column_stack([np.ones((len(phi), k)), phi])
+        return np.column_stack([np.full((len(phi), k), np.sqrt(sd)), phi])
 
     def parameters(self, theta: Vector, k: int, scale: float = 1.0) -> dict[str, float]:
         return self._of(k).parameters(theta[k:], k)

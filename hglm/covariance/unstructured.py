@@ -53,7 +53,7 @@ class Unstructured:
         out: Vector = T.T[np.triu_indices(k)]
         return out
 
-    def openings(self, k: int) -> Matrix:
+    def openings(self, k: int, sd: float = 1.0) -> Matrix:
         return np.zeros((0, self.n_parameters(k)))
 
     def parameters(self, theta: Vector, k: int, scale: float = 1.0) -> dict[str, float]:

@@ -18,6 +18,8 @@ covariances, since a start on the boundary would be a stationary point.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from hglm.covariance import Slot
@@ -32,11 +34,20 @@ FLOOR, CEILING = 1e-2, 1e6
 """Smallest and largest variance of a standardised coefficient at the start, relative to σ²."""
 
 
-def moment_start(problem: LinearProblem) -> Vector:
-    """Start θ from the moments of the residual response. (m,)"""
-    slots = problem.layout.slots
+def moment_start(problem: LinearProblem, slots: Sequence[Slot] | None = None) -> Vector:
+    """Start θ from the moments of the residual response. (m,)
+
+    Parameters
+    ----------
+    problem
+        Cross-products.
+    slots
+        Terms to start; the variances of others are taken to be zero. All if None.
+    """
+    theta = np.zeros(problem.layout.n_theta)
+    slots = problem.layout.slots if slots is None else slots
     if not slots:
-        return np.zeros(0)
+        return theta
     bases = [_basis(s) for s in slots]
     e_row = problem.p
     a, traces = [], []
@@ -63,11 +74,10 @@ def moment_start(problem: LinearProblem) -> Vector:
     gamma = np.linalg.lstsq(system, right, rcond=1e-10)[0]
     mean_square = problem.gram[-1, -1] / max(problem.nobs - problem.p, 1.0)
     sigma2 = max(float(gamma[-1]), 0.05 * mean_square)
-    factors = [
-        _positive_factor(np.tensordot(gamma[ends[i] : ends[i + 1]], basis, 1) / sigma2)
-        for i, basis in enumerate(bases)
-    ]
-    return problem.layout.from_factors(factors)
+    for i, (slot, basis) in enumerate(zip(slots, bases, strict=True)):
+        sigma = np.tensordot(gamma[ends[i] : ends[i + 1]], basis, 1) / sigma2
+        theta[slot.parameters] = slot.structure.from_factor(_positive_factor(sigma))
+    return theta
 
 
 def _basis(slot: Slot) -> Matrix:

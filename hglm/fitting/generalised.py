@@ -17,10 +17,10 @@ from typing import Protocol
 
 import numpy as np
 
-from hglm.covariance import lower_factor
 from hglm.criteria.generalised_problem import GeneralisedProblem
 from hglm.criteria.information import working_information
 from hglm.criteria.laplace import MarginalEvaluation, evaluate_laplace
+from hglm.fitting.boundary import null_spaces, openings, with_slot
 from hglm.fitting.certificate import Certificate
 from hglm.numerics.quasi_newton import QuasiNewtonResult, minimise_sr1
 from hglm.numerics.trust_region import TrustRegion, curvature_scale
@@ -111,18 +111,6 @@ def _mode_of(at: MarginalEvaluation | None) -> Sequence[Matrix] | None:
     return None if at is None or at.mode is None else at.mode.u
 
 
-def null_spaces(
-    problem: GeneralisedProblem, theta: Vector, bound: float
-) -> list[tuple[int, Matrix]]:
-    """Slots with a singular T, each with an orthonormal basis of the null space of Σ."""
-    out = []
-    for i, T in enumerate(problem.layout.term_factors(theta)):
-        u, d, _ = np.linalg.svd(T)
-        if d[-1] < bound:
-            out.append((i, u[:, d < bound]))
-    return out
-
-
 def _outward(
     problem: GeneralisedProblem,
     criterion: Criterion,
@@ -131,15 +119,15 @@ def _outward(
 ) -> Vector | None:
     """Point of lower deviance off the boundary, if there is one nearby."""
     theta = problem.theta(best.x)
-    factors = problem.layout.term_factors(theta)
-    for i, N in null_spaces(problem, theta, SNAP):
-        opened = list(factors)
-        opened[i] = np.hstack([factors[i], PROBE * N])
-        probe = np.concatenate([best.x[: problem.n_fixed], problem.layout.from_factors(opened)])
-        point = criterion(problem, probe, _mode_of(best.point), LOOSE)
-        path.append((probe, point.value))
-        if point.value < best.point.value - 1e-7:
-            return probe
+    for i, N in null_spaces(problem.layout, theta, SNAP):
+        slot = problem.layout.slots[i]
+        for own in openings(slot, theta[slot.parameters], N, PROBE):
+            opened = with_slot(theta, slot, own)
+            probe = np.concatenate([best.x[: problem.n_fixed], opened])
+            point = criterion(problem, probe, _mode_of(best.point), LOOSE)
+            path.append((probe, point.value))
+            if point.value < best.point.value - 1e-7:
+                return probe
     return None
 
 
@@ -153,20 +141,13 @@ def _finish(
     if not np.isfinite(final.value):
         psi = best.x
         final = criterion(problem, psi, _mode_of(best.point), TIGHT)
-    if null_spaces(problem, theta, SNAP):
-        snapped = problem.layout.from_factors(
-            [_snap(T) for T in problem.layout.term_factors(theta)]
-        )
+    snapped = problem.layout.canonical(theta, SNAP)
+    if not np.array_equal(snapped, theta):
         at_zero = np.concatenate([fixed, snapped])
         other = criterion(problem, at_zero, None, TIGHT)
         if other.value <= final.value + 1e-6:
             return at_zero, other
     return psi, final
-
-
-def _snap(T: Matrix) -> Matrix:
-    u, d, _ = np.linalg.svd(T)
-    return T if d[-1] >= SNAP else lower_factor(u * np.where(d < SNAP, 0.0, d))
 
 
 def _hessian(
@@ -196,7 +177,7 @@ def _certify(
     boundary_optimal: bool,
     evaluations: int,
 ) -> Certificate:
-    null = null_spaces(problem, problem.theta(psi), 1e-4)
+    null = null_spaces(problem.layout, problem.theta(psi), 1e-4)
     scale = np.sqrt(np.maximum(np.abs(np.diagonal(hessian)), 1e-8))
     finite = bool(np.all(np.isfinite(hessian)))
     eigenvalues = np.linalg.eigvalsh(hessian / np.outer(scale, scale)) if finite else [np.nan]

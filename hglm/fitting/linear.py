@@ -11,16 +11,18 @@ covariance is made, and the better result kept.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import linalg
 
-from hglm.covariance import lower_factor
+from hglm.covariance import Slot
 from hglm.criteria.linear_problem import LinearProblem
 from hglm.criteria.moments import moment_start
 from hglm.criteria.profiled import Evaluation, Solution, evaluate, solve
 from hglm.errors import FitError
+from hglm.fitting.boundary import null_spaces, openings, starts_by_moments, with_slot
 from hglm.fitting.certificate import Certificate
 from hglm.numerics.trust_region import TrustRegion, TrustRegionResult, minimise
 from hglm.typing import Matrix, Vector
@@ -32,7 +34,10 @@ SINGULAR = 1e-4
 (lme4's `isSingular` uses the same figure)."""
 PROBE = 3e-3
 """Relative standard deviation at which a null direction is tested."""
+SIZES = (0.3, 1.0, 3.0)
+"""Relative standard deviations with which structured terms are tried first."""
 Result = TrustRegionResult[Evaluation]
+Way = tuple[float, Slot, Callable[[float], Vector]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +80,11 @@ def fit_linear(
             m = len(theta)
             return Evaluation(np.inf, np.zeros(m), np.eye(m), ())
 
-    first = moment_start(problem) if start is None else start
+    first = _start(problem, reml) if start is None else start
     best = minimise(objective, first, settings)
     path = list(best.path)
-    if _null_spaces(problem, best.x):
-        full = problem.layout.from_factors([0.7 * np.eye(s.k) for s in problem.layout.slots])
-        other = minimise(objective, full, settings)
+    if null_spaces(problem.layout, best.x, SINGULAR):
+        other = minimise(objective, _full(problem), settings)
         path += other.path
         best = other if other.point.value < best.point.value - settings.tolerance else best
     for _ in range(4):
@@ -96,55 +100,78 @@ def fit_linear(
     )
 
 
-def _null_spaces(problem: LinearProblem, theta: Vector) -> list[tuple[int, Matrix]]:
-    """Slots with a singular T, each with an orthonormal basis of the null space of Σ."""
-    out = []
-    for i, T in enumerate(problem.layout.term_factors(theta)):
-        u, d, _ = np.linalg.svd(T)
-        if d[-1] < SINGULAR:
-            out.append((i, u[:, d < SINGULAR]))
-    return out
+def _start(problem: LinearProblem, reml: bool) -> Vector:
+    """Start from moments, and for structured terms from the best of a few members. (m,)"""
+    theta = moment_start(problem, [s for s in problem.layout.slots if starts_by_moments(s)])
+    for slot in problem.layout.slots:
+        if not starts_by_moments(slot):
+            everything = np.eye(slot.k)
+            members = [
+                with_slot(theta, slot, own)
+                for size in SIZES
+                for own in openings(slot, theta[slot.parameters], everything, size)
+            ]
+            theta = min(members, key=lambda x: solve(problem, x, reml).value)
+    return theta
+
+
+def _full(problem: LinearProblem) -> Vector:
+    """Covariances far from singular. (m,)"""
+    theta = np.zeros(problem.layout.n_theta)
+    for slot in problem.layout.slots:
+        own = openings(slot, theta[slot.parameters], np.eye(slot.k), 0.7)
+        theta = with_slot(theta, slot, own[len(own) // 2])
+    return theta
 
 
 def _outward(
     problem: LinearProblem, result: Result, reml: bool, path: list[tuple[Vector, float]]
 ) -> Vector | None:
     """Point of lower criterion off the boundary, if the boundary is not optimal there."""
-    singular = _null_spaces(problem, result.x)
+    singular = null_spaces(problem.layout, result.x, SINGULAR)
     if not singular:
         return None
-    factors = problem.layout.term_factors(result.x)
-    opened = list(factors)
+    slots = problem.layout.slots
+    probe = result.x
     for i, N in singular:
-        opened[i] = np.hstack([factors[i], PROBE * N])
-    probe = problem.layout.from_factors(opened)
+        own = openings(slots[i], probe[slots[i].parameters], N, PROBE)
+        probe = with_slot(probe, slots[i], own[len(own) // 2])
     point = evaluate(problem, probe, reml)
     path.append((probe, point.value))
-    best: tuple[float, int, Vector] | None = None
-    for i, N in singular:
-        slot = problem.layout.slots[i]
-        F = point.F[slot.group][slot.columns, slot.columns]
-        basis = N
-        if slot.structure.mixing != "linear":  # only variances of single columns can open
-            basis = np.eye(slot.k)[:, (N**2).sum(axis=1) > 0.5]
-        if not basis.shape[1]:
-            continue
-        values, vectors = np.linalg.eigh(basis.T @ F @ basis)
-        noise = 1e-6 * np.sqrt(problem.nobs)
-        if values[0] < -noise and (best is None or values[0] < best[0]):
-            best = values[0], i, basis @ vectors[:, 0]
-    if best is None:
+    ways = [
+        _steepest(slots[i], result.x, N, slots[i].own(point.F[slots[i].group])) for i, N in singular
+    ]
+    slope, slot, way = min(ways, key=lambda way: way[0])
+    if slope > -1e-6 * np.sqrt(problem.nobs):
         return None
-    _, i, direction = best
     for size in (1.0, 0.3, 0.1, 0.03, PROBE):
-        moved = list(factors)
-        moved[i] = np.hstack([factors[i], size * direction[:, None]])
-        candidate = problem.layout.from_factors(moved)
+        candidate = with_slot(result.x, slot, way(size))
         value = solve(problem, candidate, reml).value
         path.append((candidate, value))
         if value < result.point.value - 1e-9:
             return candidate
     return None
+
+
+def _steepest(slot: Slot, theta: Vector, N: Matrix, F: Matrix) -> Way:
+    """Find the covariance that opens best, with the slope of the criterion along it."""
+    shapes = slot.structure.openings(slot.k)
+    if len(shapes) and N.shape[1] == slot.k:
+        factors = [slot.structure.factor(own, slot.k) for own in shapes]
+        slopes = [float(np.sum(F * (T @ T.T))) for T in factors]
+        best = int(np.argmin(slopes))
+        return slopes[best], slot, lambda size: slot.structure.openings(slot.k, size)[best]
+    if slot.structure.mixing != "linear":  # only variances of single columns can open
+        N = np.eye(slot.k)[:, (N**2).sum(axis=1) > 0.5]
+    if not N.shape[1]:
+        return 0.0, slot, lambda _: theta[slot.parameters]
+    values, vectors = np.linalg.eigh(N.T @ F @ N)
+    direction = N @ vectors[:, :1]
+    return (
+        float(values[0]),
+        slot,
+        lambda size: openings(slot, theta[slot.parameters], direction, size)[0],
+    )
 
 
 def _finish(problem: LinearProblem, result: Result, reml: bool) -> tuple[Vector, Solution]:
@@ -154,21 +181,12 @@ def _finish(problem: LinearProblem, result: Result, reml: bool) -> tuple[Vector,
     if solution.value > result.point.value + 1e-9 * max(1.0, abs(result.point.value)):
         theta = problem.layout.canonical(result.x)
         solution = solve(problem, theta, reml)
-    if _null_spaces(problem, theta):
-        snapped = problem.layout.from_factors(
-            [_snap(T) for T in problem.layout.term_factors(theta)]
-        )
+    snapped = problem.layout.canonical(theta, SINGULAR)
+    if not np.array_equal(snapped, theta):
         exact = solve(problem, snapped, reml)
         if exact.value <= solution.value + 1e-7:
             return snapped, exact
     return theta, solution
-
-
-def _snap(T: Matrix) -> Matrix:
-    u, d, _ = np.linalg.svd(T)
-    if d[-1] >= SINGULAR:
-        return T
-    return lower_factor(u * np.where(d < SINGULAR, 0.0, d))
 
 
 def _certify(
@@ -178,7 +196,7 @@ def _certify(
     boundary_optimal: bool,
     path: list[tuple[Vector, float]],
 ) -> Certificate:
-    null = _null_spaces(problem, theta)
+    null = null_spaces(problem.layout, theta, SINGULAR)
     gradient, hessian = result.point.gradient, result.point.hessian
     scale = np.sqrt(np.maximum(np.abs(np.diagonal(hessian)), 1e-8))
     curvature = (
