@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hglm.comparison import compare
+    from hglm.comparison import compare, table
     from hglm.datasets import describe_dataset, list_datasets, load_dataset
     from hglm.empirical import ebayes
     from hglm.fitting.methods import ML, REML, Laplace, Quadrature
@@ -31,10 +31,11 @@ __all__ = [
     "list_datasets",
     "lmer",
     "load_dataset",
+    "table",
 ]
 
 _HOMES = {
-    "hglm.comparison": ("compare",),
+    "hglm.comparison": ("compare", "table"),
     "hglm.datasets": ("describe_dataset", "list_datasets", "load_dataset"),
     "hglm.empirical": ("ebayes",),
     "hglm.fitting.methods": ("ML", "REML", "Laplace", "Quadrature"),

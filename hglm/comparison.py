@@ -9,9 +9,11 @@ import pandas as pd
 
 from hglm.errors import OptionError
 from hglm.inference.compare import Candidate, compare_table
+from hglm.report import Report
+from hglm.report.side_by_side import Column, side_by_side
 from hglm.result import Fit
 
-__all__ = ["compare"]
+__all__ = ["compare", "table"]
 
 
 def compare(
@@ -64,3 +66,57 @@ def compare(
     table = result.table
     table.attrs["notes"] = list(result.notes)
     return table
+
+
+def table(
+    fits: Sequence[Fit],
+    names: Sequence[str] | None = None,
+    *,
+    stars: bool = False,
+    caption: str = "",
+) -> Report:
+    """Set fits beside each other, one column a model, as papers show them.
+
+    Parameters
+    ----------
+    fits
+        The models.
+    names
+        Headings; ``"(1)"``, ``"(2)"``, ... by default.
+    stars
+        Whether to mark small p-values.
+    caption
+        Above the table.
+
+    Returns
+    -------
+    Report
+        Prints as text, shows as HTML in a notebook; `to_latex()`, `to_markdown()`.
+        The numbers are in ``.tables["estimates"]``.
+
+    Examples
+    --------
+    >>> import hglm
+    >>> sleep = hglm.load_dataset("sleepstudy")
+    >>> small = hglm.fit("reaction ~ days + (1 | subject)", sleep)
+    >>> large = hglm.fit("reaction ~ days + (days | subject)", sleep)
+    >>> print(hglm.table([small, large]))
+                                   (1)           (2)
+    --------------------------------------------------------
+    Intercept                      251.4 (9.7)   251.4 (6.8)
+    days                           10.47 (0.80)  10.5 (1.5)
+    ...
+    """
+    headings = [f"({i})" for i in range(1, len(fits) + 1)] if names is None else list(names)
+    if len(headings) != len(fits):
+        raise OptionError(f"There are {len(fits)} fits but {len(headings)} names; give one each.")
+    columns = [
+        Column(
+            name,
+            f.coefficients(),
+            f.varcorr,
+            {"Observations": f.nobs, "Log lik.": f.llf, "AIC": f.aic, "BIC": f.bic},
+        )
+        for name, f in zip(headings, fits, strict=True)
+    ]
+    return side_by_side(columns, stars, caption)

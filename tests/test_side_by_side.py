@@ -1,0 +1,54 @@
+"""Models beside each other: the numbers of each, in rows that all share."""
+
+from __future__ import annotations
+
+import pytest
+
+import hglm
+from hglm.errors import OptionError
+
+
+@pytest.fixture(scope="module")
+def fits() -> list[hglm.Fit]:
+    sleep = hglm.load_dataset("sleepstudy")
+    return [
+        hglm.fit("reaction ~ days + (1 | subject)", sleep),
+        hglm.fit("reaction ~ days + I(days**2) + (days | subject)", sleep),
+    ]
+
+
+def test_rows_are_coefficients_then_variances_then_figures(fits: list[hglm.Fit]) -> None:
+    lines = str(hglm.table(fits)).splitlines()
+    labels = [line[:38].split("  ")[0] for line in lines[2:]]
+    assert labels[:3] == ["Intercept", "days", "I(days ** 2)"]
+    assert labels[3:7] == [
+        "sd Intercept | subject",
+        "sd residual",
+        "sd days | subject",
+        "cor Intercept, days | subject",
+    ]
+    assert labels[7:11] == ["Observations", "Log lik.", "AIC", "BIC"]
+
+
+def test_two_figures_of_the_standard_error_are_shown(fits: list[hglm.Fit]) -> None:
+    """lme4: days 10.4673 (0.8042) in the first model, 7.4341 (2.8189) in the second."""
+    (line,) = [x for x in str(hglm.table(fits)).splitlines() if x.startswith("days")]
+    assert line.split() == ["days", "10.47", "(0.80)", "7.4", "(2.8)"]
+
+
+def test_stars_are_off_unless_asked_for(fits: list[hglm.Fit]) -> None:
+    assert "*" not in str(hglm.table(fits)).replace("I(days ** 2)", "")
+    starred = str(hglm.table(fits, stars=True))
+    assert "10.47*** (0.80)" in starred
+    assert "*** p < 0.001" in starred
+
+
+def test_numbers_are_kept(fits: list[hglm.Fit]) -> None:
+    numbers = hglm.table(fits, ["a", "b"]).tables["estimates"]
+    assert numbers.loc[("days", "estimate"), "a"] == pytest.approx(fits[0].params["days"])
+    assert numbers.loc[("days", "std_error"), "b"] == pytest.approx(fits[1].bse["days"])
+
+
+def test_names_must_be_as_many_as_fits(fits: list[hglm.Fit]) -> None:
+    with pytest.raises(OptionError, match="2 fits but 1 names"):
+        hglm.table(fits, ["only one"])
