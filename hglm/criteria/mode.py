@@ -25,13 +25,13 @@ import numpy as np
 
 from hglm.criteria.generalised_problem import GeneralisedProblem
 from hglm.errors import FitError
-from hglm.families.jets import Jet, Wanted
+from hglm.families.jets import Jet
 from hglm.numerics.batched import cholesky, congruence
 from hglm.numerics.factor import Factor, factorise
 from hglm.numerics.gramian import batched_apply
 from hglm.typing import Matrix, Vector
 
-__all__ = ["Mode", "counted", "find_mode", "weights"]
+__all__ = ["Mode", "counted", "find_mode", "is_quadratic", "weights"]
 
 MAX_STEP = 6.0
 """Largest change of a linear predictor in one step: exp(6) is a factor of 400."""
@@ -93,8 +93,7 @@ def find_mode(
     if start is not None:
         u = list(start)
     b = [batched_apply(t[:, :, None], x) for t, x in zip(T, u, strict=True)]
-    order = 2 if start is None else 3
-    jet, h = _penalised(problem, fixed, u, b, order)
+    jet, h = _penalised(problem, fixed, u, b)
     if not np.isfinite(h) and start is not None:
         return find_mode(problem, T, fixed, None, tolerance)
     if not np.isfinite(h):
@@ -116,15 +115,12 @@ def find_mode(
         stalled = decrement < ROUNDING and decrement > 0.1 * previous
         previous = decrement
         if observed is not None and (decrement < tolerance or stalled):
-            if order < 3:
-                jet, h = _penalised(problem, fixed, u, b, 3)
             return Mode(u, b, d_u, d_b, decrement, h, factor, jet, scores, iteration)
-        order = 3
-        size = _step_size(problem, d_b)
+        size = 1.0 if is_quadratic(problem, jet) else _step_size(problem, d_b)
         for _ in range(MAX_HALVINGS):
             u_try = [x + size * d for x, d in zip(u, d_u, strict=True)]
             b_try = [x + size * d for x, d in zip(b, d_b, strict=True)]
-            jet_try, h_try = _penalised(problem, fixed, u_try, b_try, order)
+            jet_try, h_try = _penalised(problem, fixed, u_try, b_try)
             if h_try <= h + 1e-9 * (1.0 + abs(h)):
                 break
             size *= 0.5
@@ -132,6 +128,13 @@ def find_mode(
             return None
         u, b, jet, h = u_try, b_try, jet_try, h_try
     return None
+
+
+def is_quadratic(problem: GeneralisedProblem, jet: Jet) -> bool:
+    """Whether the log density is quadratic in the random effects: Newton's step is exact."""
+    inner = problem.wanted.inner
+    thirds = [(d, e, f) for d in inner for e in inner for f in inner]
+    return not any(np.any(jet[index]) for index in thirds)
 
 
 def weights(
@@ -154,16 +157,12 @@ def _penalised(
     fixed: Sequence[Vector | float],
     u: Sequence[Matrix],
     b: Sequence[Matrix],
-    order: int,
 ) -> tuple[Jet, float]:
     """Log density with derivatives, and h(u)."""
     effects = problem.pattern.apply(b, {})
     eta = [effects[d] + f if d in effects else f for d, f in enumerate(fixed)]
-    wanted = problem.wanted
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        jet = problem.likelihood.derivatives(
-            eta, Wanted(order, wanted.inner, wanted.outer if order == 3 else ())
-        )
+        jet = problem.likelihood.derivatives(eta, problem.wanted)
         value = counted(problem, np.broadcast_to(jet.value, (problem.n,))).sum()
     penalty = sum(float(np.sum(x * x)) for x in u)
     h = float(-value + 0.5 * penalty)

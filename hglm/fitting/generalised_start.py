@@ -7,7 +7,8 @@ with s = Z'l' and A = Z'WZ, E[s_j²] ≈ A_j + A_j²τ², so that
     τ² = Σ_j (s_j² - A_j) / Σ_j A_j²
 
 (a score statistic; Breslow & Clayton 1993, JASA 88, 9-25, discuss its use),
-kept away from zero, which would be a stationary point.
+kept away from zero, which would be a stationary point. Terms whose structure knows
+some members to start from (correlations in time or space) take the best of them.
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hglm.covariance import Layout
+from hglm.covariance import Layout, Slot
 from hglm.criteria.generalised_problem import GeneralisedProblem
 from hglm.criteria.information import working_information
 from hglm.criteria.laplace import evaluate_laplace
-from hglm.criteria.mode import counted, weights
+from hglm.criteria.mode import counted, is_quadratic, weights
 from hglm.families.base import Response
+from hglm.fitting.boundary import openings, starts_by_moments, with_slot
 from hglm.numerics.factor import Plan
 from hglm.numerics.rows import RowPattern
 from hglm.numerics.trust_region import TrustRegion, minimise
@@ -48,9 +50,29 @@ def generalised_start(problem: GeneralisedProblem, response: Response) -> Vector
         What its likelihood was bound to.
     """
     fixed = _without_random_effects(problem, response)
-    sds = _moment_sds(problem, fixed)
-    factors = [np.diag(sd) for sd in sds]
-    return np.concatenate([fixed, problem.layout.from_factors(factors)])
+    theta = np.zeros(problem.layout.n_theta)
+    slots = list(zip(problem.layout.slots, _moment_sds(problem, fixed), strict=True))
+    for slot, sd in slots:
+        if starts_by_moments(slot):
+            theta[slot.parameters] = slot.structure.from_factor(np.diag(sd))
+    for slot, sd in slots:
+        if not starts_by_moments(slot):
+            theta = _best_member(problem, fixed, theta, slot, sd)
+    return np.concatenate([fixed, theta])
+
+
+def _best_member(
+    problem: GeneralisedProblem, fixed: Vector, theta: Vector, slot: Slot, sd: Vector
+) -> Vector:
+    """Start a structured term from the best of a few members of its family. (m,)"""
+    everything = np.eye(slot.k)
+    members = [
+        with_slot(theta, slot, own)
+        for size in sd[0] * np.array([1.0, 0.4])
+        for own in openings(slot, theta[slot.parameters], everything, size)
+    ]
+    values = [evaluate_laplace(problem, np.concatenate([fixed, x])).value for x in members]
+    return members[int(np.argmin(values))]
 
 
 def _without_random_effects(problem: GeneralisedProblem, response: Response) -> Vector:
@@ -85,22 +107,31 @@ def _without_random_effects(problem: GeneralisedProblem, response: Response) -> 
 
 
 def _moment_sds(problem: GeneralisedProblem, fixed: Vector) -> list[Vector]:
-    """Guess standard deviations of each slot's coefficients. (k,) each"""
+    """Guess standard deviations of each slot's coefficients. (k,) each
+
+    They are at most about 2, unless the log density is quadratic and the moments exact.
+    Of a structured term, one number for all coefficients.
+    """
     if not problem.layout.slots:
         return []
     eta = problem.fixed_predictors(np.concatenate([fixed, np.zeros(problem.layout.n_theta)]))
-    jet = problem.likelihood.derivatives(eta, replace(problem.wanted, order=2, outer=()))
+    jet = problem.likelihood.derivatives(eta, replace(problem.wanted, outer=()))
+    limit = np.inf if is_quadratic(problem, jet) else 4.0
     A = problem.pattern.gramian(weights(problem, jet, absolute=True))
     s = problem.pattern.sums({d: counted(problem, jet[d]) for d in problem.wanted.inner})
     out = []
     for slot in problem.layout.slots:
-        columns = range(slot.columns.start, slot.columns.stop)
-        sds = []
-        for a in columns:
-            info, score = A.diagonal[slot.group][a, a], s[slot.group][0, a]
-            typical = float(np.mean(info))
-            excess = float(np.sum(score**2 - info)) / max(float(np.sum(info**2)), 1e-300)
-            low = min(0.25 / typical, 0.25) if typical > 0 else 0.25
-            sds.append(np.sqrt(np.clip(excess, low, max(16.0 * low, 4.0))))
-        out.append(np.array(sds))
+        info = np.einsum("aaq->aq", A.diagonal[slot.group])[slot.columns]
+        score = s[slot.group][0, slot.columns]
+        if not starts_by_moments(slot):  # one figure, from the columns that a level has
+            info, score = info[info > 0][None], score[info > 0][None]
+        out.append(np.array([_moment_sd(i, x, limit) for i, x in zip(info, score, strict=True)]))
     return out
+
+
+def _moment_sd(info: Vector, score: Vector, limit: float) -> float:
+    """Guess the standard deviation of one column's coefficients."""
+    typical = float(np.mean(info)) if info.size else 0.0
+    excess = float(np.sum(score**2 - info)) / max(float(np.sum(info**2)), 1e-300)
+    low = min(0.25 / typical, 0.25) if typical > 0 else 0.25
+    return float(np.sqrt(np.clip(excess, low, max(16.0 * low, limit))))
