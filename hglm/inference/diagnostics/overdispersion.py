@@ -76,8 +76,9 @@ def overdispersion_notes(estimates: Estimates, design: Design) -> tuple[str, ...
     found = overdispersion(estimates, design)
     if found is None or not found.matters():
         return ()
-    return (
+    note = (
         f"The responses vary more than the {found.family} family allows: Pearson's chi-square is "
         f"{found.ratio:.2f} times its degrees of freedom, so standard errors are too small; "
-        f"consider {REMEDIES[found.family]}.",
+        f"consider {REMEDIES[found.family]}."
     )
+    return (note,)
