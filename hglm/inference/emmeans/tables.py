@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -63,7 +63,8 @@ def estimate_frame(functions: EstimableSet, display: Display) -> pd.DataFrame:
         error = np.abs(slope) * error
         ends = functions.scale.response(low)[0], functions.scale.response(high)[0]
         low, high = np.minimum(*ends), np.maximum(*ends)
-    return functions.labels.assign(
+    return _beside(
+        functions.labels,
         estimate=estimate,
         std_error=error,
         df=tests.df,
@@ -110,7 +111,8 @@ def hypothesis_frame(
     p_value = np.full(len(plain), np.nan)
     for rows, comparisons in _families(functions, tests, plain):
         p_value[rows] = method.p_values(comparisons)
-    return functions.labels.assign(
+    return _beside(
+        functions.labels,
         estimate=tests.estimate,
         std_error=tests.std_error,
         df=tests.df,
@@ -138,7 +140,8 @@ def joint_frame(functions: EstimableSet, null: float = 0.0) -> pd.DataFrame:
     groups = functions.groups()
     tests = [functions.take(rows).joint_test(null) for rows in groups]
     first = functions.labels[list(functions.by)].iloc[[rows[0] for rows in groups]]
-    return first.reset_index(drop=True).assign(
+    return _beside(
+        first.reset_index(drop=True),
         num_df=[test.num_df for test in tests],
         den_df=[test.den_df for test in tests],
         statistic=[test.F for test in tests],
@@ -151,6 +154,16 @@ def adjustment_of(functions: EstimableSet, name: str) -> Adjustment:
     if str(name).casefold() == "tukey" and not functions.all_pairs:
         return find_adjustment("sidak")
     return find_adjustment(name)
+
+
+def _beside(labels: pd.DataFrame, **columns: Any) -> pd.DataFrame:
+    """Put numbers beside labels."""
+    for name in columns:
+        if name in labels:
+            raise OptionError(
+                f"The variable `{name}` has the name of a column of results; rename it in the data."
+            )
+    return labels.assign(**columns)
 
 
 def _row_tests(functions: EstimableSet, null: float) -> RowTests:
