@@ -35,9 +35,14 @@ def reml(request: pytest.FixtureRequest) -> bool:
     return bool(request.param)
 
 
-@pytest.fixture
-def case(plan: tuple[str, bool], reml: bool) -> Case:
-    return make_case(plan[0], reml, plan[1])
+@pytest.fixture(
+    params=[(*plan, reml) for plan in PLANS for reml in (False, True) if reml or not plan[1]],
+    ids=lambda p: f"{p[0]}{' (sparse)' if p[1] else ''}-{'REML' if p[2] else 'ML'}",
+)
+def case(request: pytest.FixtureRequest) -> Case:
+    """Every design by both criteria; with a sparse factor by REML, which holds ML's parts."""
+    model, sparse, reml = request.param
+    return make_case(model, reml, sparse)
 
 
 def test_the_catalogue_reaches_every_structure_and_block_kind() -> None:
