@@ -121,10 +121,10 @@ class Factor:
         diagonal: list[Matrix] = []  # posterior covariances Q_tt of the groups done so far,
         cells: dict[tuple[int, int], Matrix] = {}  # and Q_ts, numbered from the current step
         if self.crossed is not None:
-            MT, M, H = self.crossed.backward(self.T[len(self.steps) :], keep)
+            MT, M, Q = self.crossed.backward(self.T[len(self.steps) :], keep)
             left = self.reduced[-1] if self.reduced else self.gramian
             if self.steps or posterior:
-                diagonal, on_pattern = self.crossed.posterior(H, left)
+                diagonal, on_pattern = self.crossed.posterior(Q, left)
                 cells = {(t + 1, s + 1): q for (t, s), q in on_pattern.items()}
         backwards = zip(self.steps[::-1], self.plan.chain[::-1], self.T_chain, strict=True)
         for step, plan, T in backwards:

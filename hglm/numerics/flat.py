@@ -6,8 +6,9 @@ the other, component by component, which makes N columns.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from scipy import sparse
@@ -16,6 +17,23 @@ from hglm.numerics.gramian import Gramian
 from hglm.typing import AnyArray, Codes, Matrix, Vector
 
 __all__ = ["Flat", "flatten"]
+
+MIN_STRIP, MAX_STRIPS = 384, 10
+"""Rows in a strip at least, and strips at most."""
+Block: TypeAlias = tuple[slice, slice, sparse.csr_array]
+
+
+@dataclass(frozen=True, slots=True)
+class Strip:
+    """Some rows of E, with the pattern of their transpose."""
+
+    rows: slice
+    entries: slice
+    """Where their entries stand in `Flat.data`."""
+    indptr: AnyArray
+    """(rows + 1,) of the strip by rows."""
+    transposed: sparse.csr_array
+    """(q_0, rows) pattern of the transpose; its data are positions within `entries`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +50,42 @@ class Flat:
     """(nnz,) position of each entry before it was sorted by rows."""
     A22: sparse.csr_array
     """(N, N)"""
+    strips: tuple[Strip, ...]
+    """E cut by rows, so that symmetric products are formed by halves."""
+
+    def lower_products(self, left: Matrix, right: Matrix) -> Iterator[Block]:
+        """Σ_a L_a R_a' block by block, on and below the diagonal.
+
+        Parameters
+        ----------
+        left, right : (k_0, nnz)
+            Entries in the pattern of E.
+
+        Yields
+        ------
+        rows, columns : slice
+        block : sparse
+        """
+        transposes = [[_transpose(strip, row) for row in right] for strip in self.strips]
+        for i, strip in enumerate(self.strips):
+            height = strip.rows.stop - strip.rows.start
+            parts = [
+                sparse.csr_array(
+                    (row[strip.entries], self.indices[strip.entries], strip.indptr),
+                    (height, self.shape[1]),
+                )
+                for row in left
+            ]
+            for j in range(i + 1):
+                products = [a @ b for a, b in zip(parts, transposes[j], strict=True)]
+                yield strip.rows, self.strips[j].rows, sum(products[1:], start=products[0])
+
+    def weighted_data(self, weights: Matrix) -> Matrix:
+        """Entries of E W by components: Σ_b E_b W_ba. (k_0, nnz)"""
+        if len(self.data) == 1:
+            return self.data * weights[0, 0, self.indices]
+        w = weights[:, :, self.indices]
+        return np.einsum("bm,bam->am", self.data, w)
 
     def sampled_product(self, Q: Matrix, block: int = 512) -> Matrix:
         """Q E_b on the pattern of E, Q (N, N) symmetric. (k_0, nnz)"""
@@ -50,19 +104,37 @@ class Flat:
         out[:, self.order] = values
         return out
 
-    def weighted(self, weights: Matrix) -> list[sparse.csr_array]:
-        """E W by components: Σ_b E_b W_ba. Each (N, q_0)."""
-        w = weights[:, :, self.indices]
-        return [
-            self._matrix(np.einsum("bm,bm->m", self.data, w[:, a])) for a in range(len(self.data))
-        ]
-
     def components(self) -> list[sparse.csr_array]:
         """E by components. Each (N, q_0)."""
-        return [self._matrix(row) for row in self.data]
+        return self.matrices(self.data)
 
-    def _matrix(self, data: Vector) -> sparse.csr_array:
-        return sparse.csr_array((data, self.indices, self.indptr), self.shape)
+    def matrices(self, data: Matrix) -> list[sparse.csr_array]:
+        """Sparse matrices with entries (k, nnz) in the pattern of E. Each (N, q_0)."""
+        return [sparse.csr_array((row, self.indices, self.indptr), self.shape) for row in data]
+
+
+def _transpose(strip: Strip, row: Vector) -> sparse.csr_array:
+    """R_a' of a strip. (q_0, rows)"""
+    pattern = strip.transposed
+    data = row[strip.entries][pattern.data]
+    return sparse.csr_array((data, pattern.indices, pattern.indptr), pattern.shape)
+
+
+def _strips(pattern: sparse.csr_array) -> tuple[Strip, ...]:
+    """Cut a pattern (N, q_0) into strips of rows."""
+    n, q = pattern.shape
+    height = max(MIN_STRIP, -(-n // MAX_STRIPS))
+    out = []
+    for start in range(0, n, height):
+        stop = min(start + height, n)
+        first, last = int(pattern.indptr[start]), int(pattern.indptr[stop])
+        indptr = pattern.indptr[start : stop + 1] - first
+        own = sparse.csr_array(
+            (np.arange(last - first), pattern.indices[first:last], indptr), (stop - start, q)
+        ).tocsc()
+        flipped = sparse.csr_array((own.data, own.indices, own.indptr), (q, stop - start))
+        out.append(Strip(slice(start, stop), slice(first, last), indptr, flipped))
+    return tuple(out)
 
 
 def flatten(z: Gramian, main: int, rest: Sequence[int]) -> Flat:
@@ -86,7 +158,15 @@ def flatten(z: Gramian, main: int, rest: Sequence[int]) -> Flat:
     data = np.concatenate(values, axis=1)
     pattern = sparse.coo_array((np.arange(len(row)), (row, col)), shape).tocsr()
     A22 = _flatten_rest(z, rest, start, order)
-    return Flat(pattern.indptr, pattern.indices, data[:, pattern.data], shape, pattern.data, A22)
+    return Flat(
+        pattern.indptr,
+        pattern.indices,
+        data[:, pattern.data],
+        shape,
+        pattern.data,
+        A22,
+        _strips(pattern),
+    )
 
 
 def _flatten_rest(

@@ -9,13 +9,15 @@ group by group, component by component),
 
 S is factored densely by LAPACK where it is small or full, else by a
 fill-reducing sparse LU (SuperLU in symmetric mode). The gradient needs, with
-H = L_2 S^-1,
+Q = L_2 S^-1 L_2',
 
-    Σ_i [Z_t'V^-1Z_t]_ii T_t = Σ_i [S^ H]_ii                  (any T_t, singular too)
-    Σ_j [Z_0'V^-1Z_0]_jj     = Σ_j A - AWA - U B U',  U = I - A_jW_j,  B_j = E_j'HL_2'E_j
+    Σ_i [Z_t'V^-1Z_t]_ii T_t = T_t'^-1 (q I - Σ_i [S^-1]_ii)   or, for singular T_t,
+                             = Σ_i [S^ L_2 S^-1]_ii
+    Σ_j [Z_0'V^-1Z_0]_jj     = Σ_j A - AWA - U B U',  U = I - A_jW_j,  B_j = E_j'QE_j
 
-where Σ_j U B U' is one more product of the same kind as S^, contracted with
-H L_2' on the pattern of S^, so that no index of pairs is ever built.
+where Σ_j U B U' is one more product of the same kind as S^, contracted with Q on
+the pattern of S^, so that no index of pairs is ever built. Symmetric products are
+formed strip by strip, on and below the diagonal only.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ from hglm.errors import FitError
 from hglm.numerics.batched import congruence, inverse_logdet, matmul
 from hglm.numerics.flat import Flat, flatten
 from hglm.numerics.gramian import Gramian, batched_apply
-from hglm.typing import Matrix, Vector
+from hglm.typing import Matrix
 
 __all__ = ["CrossedPlan", "CrossedStep", "factorise_crossed", "plan_crossed"]
 
@@ -40,6 +42,10 @@ DENSE_ORDER = 2500
 """Schur complements up to this order are factored densely without looking."""
 DENSE_FILL = 0.10
 """Fuller ones than this are factored densely at any order."""
+SINGLE_PRECISION_ORDER = 3000
+"""From this order on the inverse for a gradient is taken in single precision."""
+WELL_CONDITIONED = 1e-2
+"""Smallest singular value of T with which T^-1 may be formed."""
 MAX_DENSE_ORDER = 30_000
 """Beyond it a dense factor would not fit in memory (7 GB)."""
 
@@ -95,7 +101,6 @@ class CrossedStep:
     """Factors of the rest."""
     sizes: tuple[int, ...]
     """Levels of the rest."""
-    S_hat: sparse.csr_array
     S: Matrix | SuperLU
     """Lower Cholesky factor (Fortran order) or sparse LU."""
     logdet: float
@@ -135,31 +140,37 @@ class CrossedStep:
             Σ_i [Z_t'V^-1Z_t]_ii T_t per group.
         M : list of (k, k) or None
             Σ_i [Z_t'V^-1Z_t]_ii, known for the eliminated group.
-        H : (N, N)
-            L_2 S^-1.
+        Q : (N, N)
+            Posterior covariance of the rest, L_2 S^-1 L_2'.
         """
         assert isinstance(self.S, np.ndarray)
-        inverse, info = lapack.dpotri(self.S, lower=1, overwrite_c=not keep)
+        half = not keep and len(self.S) >= SINGLE_PRECISION_ORDER
+        if half:  # enough for a gradient, and half the time and memory of the largest cost
+            inverse, info = lapack.spotri(self.S.astype(np.float32, order="F"), lower=1)
+        else:
+            inverse, info = lapack.dpotri(self.S, lower=1, overwrite_c=not keep)
         if info != 0:
             raise FitError("The Schur complement of the random effects is singular.")
         _mirror(inverse)
-        H = self._apply_L2(inverse, in_place=True)
+        traces = self._rest_traces(inverse)
+        Q = self._apply_L2(inverse, in_place=True)
+        Q = self._apply_L2(Q.T, in_place=True)  # symmetric again
         M: list[Matrix | None] = [None] * len(T)
         MT: list[Matrix] = [np.empty(0)] * len(T)
-        main = self._main_trace(H)
+        main = self._main_trace(Q)
         M[self.plan.main], MT[self.plan.main] = main, main @ T[self.plan.main]
-        for t, trace in zip(self.plan.rest, self._rest_traces(H), strict=True):
+        for t, trace in zip(self.plan.rest, traces, strict=True):
             MT[t] = trace
-        return MT, M, H
+        return MT, M, Q
 
     def posterior(
-        self, H: Matrix, z: Gramian
+        self, Q: Matrix, z: Gramian
     ) -> tuple[list[Matrix], dict[tuple[int, int], Matrix]]:
         """Posterior covariances of the random effects on the pattern of z.
 
         Parameters
         ----------
-        H : (N, N)
+        Q : (N, N)
             From `backward`.
         z
             The groups, in their order.
@@ -170,7 +181,6 @@ class CrossedStep:
         cells : dict of (k_t, k_s, m)
             Keys as `z.cells`.
         """
-        Q = self._apply_L2(np.asfortranarray(H.T))  # L_2 S^-1 L_2', symmetric
         blocks = _rest_blocks(Q, z, self.plan.rest)
         main = self.plan.main
         Y = self.flat.sampled_product(Q)  # (k_0, nnz): (Q E_b) on the pattern of E
@@ -193,37 +203,70 @@ class CrossedStep:
             cells |= {(t, s): blocks[t, s] for s in self.plan.rest if s < t}
         return diagonal, cells
 
-    def _rest_traces(self, H: Matrix) -> list[Matrix]:
+    def _rest_traces(self, inverse: Matrix) -> list[Matrix]:
+        """M T of the rest from S^-1: T'MT = q I - Σ_i [S^-1]_ii, or [S^ L_2 S^-1]_ii."""
         out, start = [], 0
+        S_hat: sparse.csr_array | None = None
         for T, q in zip(self.T, self.sizes, strict=True):
             k = T.shape[0]
-            MT = np.empty((k, k))
-            for a in range(k):
-                block = self.S_hat[start + a * q : start + (a + 1) * q]  # (q, N)
-                rows = np.repeat(np.arange(q), np.diff(block.indptr))
-                for c in range(k):
-                    # row i of S^ against column (c, i) of H
-                    MT[a, c] = block.data @ H[block.indices, start + c * q + rows]
-            out.append(MT)
+            if np.linalg.svd(T, compute_uv=False)[-1] > WELL_CONDITIONED:
+                blocks = inverse[start : start + k * q, start : start + k * q]
+                D = np.array(
+                    [
+                        [
+                            np.diagonal(blocks[a * q : (a + 1) * q, c * q : (c + 1) * q]).sum(
+                                dtype=float
+                            )
+                            for c in range(k)
+                        ]
+                        for a in range(k)
+                    ]
+                )
+                out.append(np.linalg.solve(T.T, q * np.eye(k) - D))
+            else:
+                S_hat = _schur(self.flat, self.W) if S_hat is None else S_hat
+                out.append(self._singular_trace(S_hat, inverse, start, k, q))
             start += k * q
         return out
 
-    def _main_trace(self, H: Matrix) -> Matrix:
+    def _singular_trace(
+        self, S_hat: sparse.csr_array, inverse: Matrix, start: int, k: int, q: int
+    ) -> Matrix:
+        """Σ_i [S^ L_2 S^-1]_ii of one group, for any T."""
+        H = self._apply_L2(np.array(inverse[:, start : start + k * q], dtype=float))  # (N, kq)
+        MT = np.empty((k, k))
+        for a in range(k):
+            block = S_hat[start + a * q : start + (a + 1) * q]  # (q, N)
+            rows = np.repeat(np.arange(q), np.diff(block.indptr))
+            for c in range(k):  # row i of S^ against column (c, i) of H
+                MT[a, c] = block.data @ H[block.indices, c * q + rows]
+        return MT
+
+    def _main_trace(self, Q: Matrix) -> Matrix:
         k = self.A.shape[0]
         U = np.eye(k)[:, :, None] - matmul(self.A, self.W)
         M: Matrix = self.A.sum(axis=2) - matmul(matmul(self.A, self.W), self.A).sum(axis=2)
-        F = self.flat.weighted(U.swapaxes(0, 1))
-        L2 = self._L2()
+        F = self.flat.weighted_data(U.swapaxes(0, 1))
         for c in range(k):
             for d in range(c + 1):
-                product = F[c] @ F[d].T
-                if L2 is not None:
-                    product = (product @ L2).tocsr()
-                term = _inner(product, H, None if L2 is not None else self._scales())
+                term = self._contract(Q, F[c : c + 1], F[d : d + 1])
                 M[c, d] -= term
                 if c != d:
                     M[d, c] -= term
         return M
+
+    def _contract(self, Q: Matrix, left: Matrix, right: Matrix) -> float:
+        """<Q, L R'> for symmetric Q, from blocks on and below the diagonal."""
+        total = 0.0
+        same = left is right or np.array_equal(left, right)
+        for rows, columns, block in self.flat.lower_products(left, right):
+            term = _inner(block, Q[rows, columns])
+            total += term if rows == columns else (2.0 * term if same else term)
+        if not same:
+            for rows, columns, block in self.flat.lower_products(right, left):
+                if rows != columns:
+                    total += _inner(block, Q[rows, columns])
+        return total
 
     def _solve(self, rhs: Matrix) -> Matrix:
         if isinstance(self.S, np.ndarray):
@@ -238,16 +281,6 @@ class CrossedStep:
     def _split(self, x: Matrix) -> list[Matrix]:
         ends = np.cumsum([T.shape[0] * q for T, q in zip(self.T, self.sizes, strict=True)])
         return np.split(x, ends[:-1])
-
-    def _scales(self) -> Vector:
-        """Diagonal of L_2 where all terms are scalar. (N,)"""
-        return np.repeat([T[0, 0] for T in self.T], self.sizes)
-
-    def _L2(self) -> sparse.csr_array | None:
-        """L_2 as a sparse matrix; None where it is diagonal."""
-        if all(T.shape == (1, 1) for T in self.T):
-            return None
-        return _sparse_L2(self.T, self.sizes)
 
 
 def factorise_crossed(z: Gramian, T: Sequence[Matrix], plan: CrossedPlan) -> CrossedStep:
@@ -268,20 +301,32 @@ def factorise_crossed(z: Gramian, T: Sequence[Matrix], plan: CrossedPlan) -> Cro
     K[np.arange(len(T0)), np.arange(len(T0))] += 1.0
     inverse, logdets = inverse_logdet(K)
     W = congruence(T0, inverse)
-    S_hat = flat.A22
-    for EW, E in zip(flat.weighted(W), flat.components(), strict=True):
-        S_hat = S_hat - EW @ E.T
     rest = tuple(T[t] for t in plan.rest)
     sizes = tuple(z.sizes[t] for t in plan.rest)
     logdet = logdets.sum()
-    factor, logdet_S = (_dense if plan.dense else _sparse)(S_hat, rest, sizes)
-    return CrossedStep(plan, flat, A, W, rest, sizes, S_hat, factor, logdet + logdet_S)
+    factor, logdet_S = (_dense if plan.dense else _sparse)(flat, W, rest, sizes)
+    return CrossedStep(plan, flat, A, W, rest, sizes, factor, logdet + logdet_S)
+
+
+def _schur(flat: Flat, W: Matrix) -> sparse.csr_array:
+    """S^ as a sparse matrix. (N, N)"""
+    out = flat.A22
+    for left, right in zip(flat.matrices(flat.weighted_data(W)), flat.components(), strict=True):
+        out = out - left @ right.T
+    return sparse.csr_array(out)
 
 
 def _dense(
-    S_hat: sparse.csr_array, T: tuple[Matrix, ...], sizes: tuple[int, ...]
+    flat: Flat, W: Matrix, T: tuple[Matrix, ...], sizes: tuple[int, ...]
 ) -> tuple[Matrix, float]:
-    S = S_hat.toarray(order="F")
+    n = flat.shape[0]
+    S = np.zeros((n, n), order="F")
+    for rows, columns, block in flat.lower_products(flat.weighted_data(W), flat.data):
+        S[rows, columns] = -block.toarray()
+    row = np.repeat(np.arange(n), np.diff(flat.A22.indptr))
+    lower = row >= flat.A22.indices
+    S[row[lower], flat.A22.indices[lower]] += flat.A22.data[lower]
+    _mirror(S)
     _apply_blocks(T, sizes, S, transpose=True, in_place=True)
     _apply_blocks(T, sizes, S.T, transpose=True, in_place=True)
     S[np.diag_indices_from(S)] += 1.0
@@ -292,8 +337,9 @@ def _dense(
 
 
 def _sparse(
-    S_hat: sparse.csr_array, T: tuple[Matrix, ...], sizes: tuple[int, ...]
+    flat: Flat, W: Matrix, T: tuple[Matrix, ...], sizes: tuple[int, ...]
 ) -> tuple[SuperLU, float]:
+    S_hat = _schur(flat, W)
     L2 = _sparse_L2(T, sizes)
     S = (L2.T @ S_hat @ L2 + sparse.eye_array(S_hat.shape[0])).tocsc()
     lu = splu(S, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
@@ -347,11 +393,10 @@ def _rest_blocks(Q: Matrix, z: Gramian, rest: Sequence[int]) -> dict[tuple[int, 
     return out
 
 
-def _inner(product: sparse.csr_array, H: Matrix, scales: Vector | None) -> float:
-    """Σ_rc product[r, c] H[r, c] (scales[c])."""
+def _inner(product: sparse.csr_array, Q: Matrix) -> float:
+    """Σ_rc product[r, c] Q[r, c]."""
     rows = np.repeat(np.arange(product.shape[0]), np.diff(product.indptr))
-    values = product.data * H[rows, product.indices]
-    return float(values.sum() if scales is None else values @ scales[product.indices])
+    return float(product.data @ Q[rows, product.indices])
 
 
 def _mirror(a: Matrix, block: int = 256) -> None:
