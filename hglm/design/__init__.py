@@ -7,6 +7,7 @@ from hglm.design.build import build_design
 from hglm.design.checks import check_levels
 from hglm.design.rebuild import NewDesign, rebuild
 from hglm.design.recipe import DesignSpec, PredictorSpec
+from hglm.design.relationship import Relationship
 
 __all__ = [
     "Design",
@@ -15,6 +16,7 @@ __all__ = [
     "PredictorDesign",
     "PredictorSpec",
     "RandomTerm",
+    "Relationship",
     "build_design",
     "check_levels",
     "rebuild",

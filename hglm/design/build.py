@@ -14,6 +14,7 @@ from hglm.design.encoding import encode, expressions_of
 from hglm.design.groups import Grouping
 from hglm.design.predictors import make_predictor, right_hand_sides
 from hglm.design.recipe import DesignSpec
+from hglm.design.relationship import Relationships, read_relationships
 from hglm.design.response import check_row_numbers, make_response
 from hglm.design.table import Source, Table, labels, open_frame
 from hglm.design.values import Evaluator, array_argument
@@ -34,6 +35,7 @@ def build_design(
     frequencies: Any = None,
     trials: Any = None,
     offset: Any = None,
+    covariances: Mapping[str, Any] | None = None,
     contrasts: Mapping[str, Any] | None = None,
     missing: str = "drop",
     categorical: bool = False,
@@ -56,6 +58,8 @@ def build_design(
     weights, frequencies, trials, offset
         Name of a column, or one number a row of `data`. A pandas Series is
         taken by position; its index is not looked at.
+    covariances
+        Grouping factor -> relationship matrix of its levels, see `Relationship`.
     contrasts
         Column -> ``"treatment"``, ``"sum"``, ``"helmert"``, ``"poly"``,
         ``"sas"``, ``"diff"``, or a formulaic contrast object or matrix.
@@ -90,8 +94,9 @@ def build_design(
     values = Evaluator(table.frame(kept), table.index if notes == () else table.index.take(kept))
     rows = {name: _row_numbers(name, column, values) for name, column in columns.items()}
     response = make_response(formula.response, values, rows.get("trials"), categorical)
+    relationships = read_relationships(covariances, predictors.values())
     designs, spec = _predictors(
-        formula, predictors, values, rows.get("offset"), contrasts, intercept
+        formula, predictors, values, rows.get("offset"), contrasts, intercept, relationships
     )
     design = Design(
         response=_spell(formula.response),
@@ -201,6 +206,7 @@ def _predictors(
     offset: Vector | None,
     contrasts: Mapping[str, Any] | None,
     intercept: bool,
+    relationships: Relationships,
 ) -> tuple[dict[str, PredictorDesign], DesignSpec]:
     sides = [side for predictor in predictors.values() for side in right_hand_sides(predictor)]
     columns, encoding = encode(sides, values.frame, values.index, resolve(contrasts))
@@ -213,6 +219,7 @@ def _predictors(
             groupings,
             offset if name == "mean" else None,
             intercept or name != "mean",
+            relationships,
         )
         for name, predictor in predictors.items()
     }

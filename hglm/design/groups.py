@@ -19,7 +19,7 @@ import pandas as pd
 from hglm.design.table import used_categories
 from hglm.typing import AnyArray, Codes
 
-__all__ = ["Grouping", "code_levels", "make_grouping"]
+__all__ = ["Grouping", "code_levels", "joined", "make_grouping"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +63,23 @@ class Grouping:
             codes = np.where(found, position, -1)
         new = np.flatnonzero(codes < 0)
         if new.size:
-            parts = [_text(pd.Index(np.asarray(column)[new])) for column in values]
-            labels = parts[0]
-            for part in parts[1:]:
-                labels = labels + ":" + part
-            codes[new] = -1 - pd.factorize(labels)[0]
+            codes[new] = -1 - pd.factorize(joined([np.asarray(x)[new] for x in values]))[0]
         return codes
+
+
+def joined(values: Sequence[Any]) -> pd.Index:
+    """Names of the levels of rows, ``"a:A"`` for interactions.
+
+    Parameters
+    ----------
+    values
+        (n,) values of each factor.
+    """
+    first, *further = (pd.Index(np.asarray(column)) for column in values)
+    labels: pd.Index = first
+    for column in further:
+        labels = pd.Index(_text(labels) + ":" + _text(column))
+    return labels
 
 
 def make_grouping(factors: tuple[str, ...], values: Sequence[Any]) -> tuple[Codes, Grouping]:

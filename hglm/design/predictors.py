@@ -7,11 +7,12 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from hglm.design.arrays import Positions, PredictorDesign, RandomTerm
+from hglm.design.arrays import Positions, PredictorDesign, RandomTerm, Relation
 from hglm.design.encoding import Columns
-from hglm.design.groups import Grouping, make_grouping
-from hglm.design.positions import Places, apply_positions, make_positions
-from hglm.design.recipe import PredictorSpec
+from hglm.design.groups import Grouping, joined, make_grouping
+from hglm.design.positions import apply_positions, make_positions
+from hglm.design.recipe import PredictorSpec, TermSpec
+from hglm.design.relationship import Relationships
 from hglm.design.values import Evaluator
 from hglm.errors import DataError
 from hglm.formula.hints import listing
@@ -34,7 +35,8 @@ def make_predictor(
     values: Evaluator,
     groupings: dict[tuple[str, ...], tuple[Codes, Grouping]],
     offset: Vector | None,
-    intercept: bool = True,
+    intercept: bool,
+    relationships: Relationships,
 ) -> tuple[PredictorDesign, PredictorSpec]:
     """Assemble a predictor and its recipe from the data of the fit.
 
@@ -48,26 +50,18 @@ def make_predictor(
         Added to the offsets of the formula.
     intercept
         Whether the predictor may keep its intercept, which thresholds replace.
+    relationships
+        Of the levels of grouping factors.
     """
-    for term in formula.random:
-        if term.factors not in groupings:
-            factors = [values.factor(factor) for factor in term.factors]
-            groupings[term.factors] = make_grouping(term.factors, factors)
-        _check_repeats(term, groupings[term.factors][1])
-    coded = [groupings[term.factors] for term in formula.random]
+    made = [_make_term(t, columns, values, groupings, relationships) for t in formula.random]
     fixed = columns[formula.fixed]
     kept = tuple(
         j
         for j in independent_columns(fixed.matrix).tolist()
         if intercept or fixed.names[j] != "Intercept"
     )
-    placed = [make_positions(t, values) if t.positions else (None, None) for t in formula.random]
-    places = tuple(place for _, place in placed)
-    spec = PredictorSpec(formula, kept, tuple(grouping for _, grouping in coded), places)
-    random = tuple(
-        _random_term(term, columns, codes, grouping, *place)
-        for term, (codes, grouping), place in zip(formula.random, coded, placed, strict=True)
-    )
+    spec = PredictorSpec(formula, kept, tuple(recipe for _, recipe in made))
+    random = tuple(term for term, _ in made)
     return _predictor(fixed, kept, _sum(formula, values, offset), random), spec
 
 
@@ -81,22 +75,54 @@ def apply_predictor(
     offset: Vector | None,
 ) -> PredictorDesign:
     """Assemble a predictor for new data from its recipe."""
-    random = []
-    for term, grouping, places in zip(
-        spec.formula.random, spec.groupings, spec.places, strict=True
-    ):
-        if not chosen(term):
-            continue
-        if term.group in uncoded:
-            codes = np.full(len(columns[spec.formula.fixed].matrix), -1, dtype=np.intp)
-        else:
-            codes = grouping.codes([values.factor(factor) for factor in term.factors])
-        if not allow_new_levels and term.group not in uncoded:
-            _check_known(codes, grouping, term, values)
-        positions = None if places is None else apply_positions(term, places, values)
-        random.append(_random_term(term, columns, codes, grouping, positions, places))
+    random = tuple(
+        _apply_term(recipe, columns, values, allow_new_levels, recipe.formula.group in uncoded)
+        for recipe in spec.random
+        if chosen(recipe.formula)
+    )
     offset = _sum(spec.formula, values, offset)
-    return _predictor(columns[spec.formula.fixed], spec.kept, offset, tuple(random))
+    return _predictor(columns[spec.formula.fixed], spec.kept, offset, random)
+
+
+def _make_term(
+    term: RandomTermFormula,
+    columns: Mapping[str, Columns],
+    values: Evaluator,
+    groupings: dict[tuple[str, ...], tuple[Codes, Grouping]],
+    relationships: Relationships,
+) -> tuple[RandomTerm, TermSpec]:
+    if term.factors not in groupings:
+        factors = [values.factor(factor) for factor in term.factors]
+        groupings[term.factors] = make_grouping(term.factors, factors)
+    codes, grouping = groupings[term.factors]
+    _check_repeats(term, grouping)
+    positions, places = make_positions(term, values) if term.positions else (None, None)
+    related = relationships.of(term, grouping.levels)
+    recipe = TermSpec(term, grouping, places, related)
+    relation = None if related is None else related.of_fit
+    return _random_term(recipe, columns, codes, positions, relation), recipe
+
+
+def _apply_term(
+    recipe: TermSpec,
+    columns: Mapping[str, Columns],
+    values: Evaluator,
+    allow_new_levels: bool,
+    uncoded: bool,
+) -> RandomTerm:
+    term, grouping = recipe.formula, recipe.grouping
+    relation = None if recipe.related is None else recipe.related.of_fit
+    if uncoded:
+        codes = np.full(len(values.index), -1, dtype=np.intp)
+    else:
+        factors = [values.factor(factor) for factor in term.factors]
+        codes = grouping.codes(factors)
+        if recipe.related is not None:
+            codes, relation = recipe.related.extended(codes, joined(factors))
+        if not allow_new_levels:
+            _check_known(codes, grouping, term, values)
+    positions = None if recipe.places is None else apply_positions(term, recipe.places, values)
+    return _random_term(recipe, columns, codes, positions, relation)
 
 
 def _predictor(
@@ -125,18 +151,19 @@ def _predictor(
 
 
 def _random_term(
-    term: RandomTermFormula,
+    recipe: TermSpec,
     columns: Mapping[str, Columns],
     codes: Codes,
-    grouping: Grouping,
     positions: Positions | None,
-    places: Places | None,
+    relation: Relation | None,
 ) -> RandomTerm:
-    if places is None:
+    term = recipe.formula
+    if recipe.places is None:
         names, z = columns[term.columns].names, columns[term.columns].matrix
     else:
-        names, z = places.names, np.empty((len(codes), 0))
-    return RandomTerm(term.group, names, grouping.levels, codes, z, term.structure, positions)
+        names, z = recipe.places.names, np.empty((len(codes), 0))
+    levels = recipe.grouping.levels
+    return RandomTerm(term.group, names, levels, codes, z, term.structure, positions, relation)
 
 
 def _sum(formula: PredictorFormula, values: Evaluator, offset: Vector | None) -> Vector | None:

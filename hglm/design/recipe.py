@@ -9,9 +9,22 @@ from typing import Any
 from hglm.design.encoding import Encoding
 from hglm.design.groups import Grouping
 from hglm.design.positions import Places
-from hglm.formula.spec import ModelFormula, PredictorFormula
+from hglm.design.relationship import RelatedLevels
+from hglm.formula.spec import ModelFormula, PredictorFormula, RandomTermFormula
 
-__all__ = ["DesignSpec", "PredictorSpec"]
+__all__ = ["DesignSpec", "PredictorSpec", "TermSpec"]
+
+
+@dataclass(frozen=True, slots=True)
+class TermSpec:
+    """Recipe of one random term."""
+
+    formula: RandomTermFormula
+    grouping: Grouping
+    places: Places | None
+    """Where the coefficients stand; None where the term has columns."""
+    related: RelatedLevels | None
+    """How the levels are related; None where they are independent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +34,7 @@ class PredictorSpec:
     formula: PredictorFormula
     kept: tuple[int, ...]
     """Positions of the columns of the fixed part that do not depend on others."""
-    groupings: tuple[Grouping, ...]
-    """Of the random terms, in their order."""
-    places: tuple[Places | None, ...]
-    """Of the random terms, in their order; None where they have columns."""
+    random: tuple[TermSpec, ...]
 
 
 @dataclass(frozen=True, slots=True)
