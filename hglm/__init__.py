@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from hglm.datasets import describe_dataset, list_datasets, load_dataset
     from hglm.empirical import ebayes
     from hglm.fitting.methods import ML, REML, Laplace, Quadrature
+    from hglm.measurement import MeasurementFit
     from hglm.model import Model, fit, glmer, lmer
     from hglm.result import Fit
 
@@ -21,6 +22,7 @@ __all__ = [
     "REML",
     "Fit",
     "Laplace",
+    "MeasurementFit",
     "Model",
     "Quadrature",
     "compare",
@@ -39,6 +41,7 @@ _HOMES = {
     "hglm.datasets": ("describe_dataset", "list_datasets", "load_dataset"),
     "hglm.empirical": ("ebayes",),
     "hglm.fitting.methods": ("ML", "REML", "Laplace", "Quadrature"),
+    "hglm.measurement": ("MeasurementFit",),
     "hglm.model": ("Model", "fit", "glmer", "lmer"),
     "hglm.result": ("Fit",),
 }

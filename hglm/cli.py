@@ -21,6 +21,7 @@ import pandas as pd
 from hglm.datasets import describe_dataset, list_datasets, load_dataset
 from hglm.errors import DataError, HglmError, OptionError
 from hglm.inference.contrasts import AnovaType
+from hglm.measurement import MeasurementFit
 from hglm.model import fit as fit_model
 from hglm.report import anova_report, frame_records, render, to_json
 from hglm.report.coefficients import default_ddf
@@ -116,13 +117,24 @@ def _fit(options: argparse.Namespace) -> int:
         method="ml" if options.ml else None,
         **{name: getattr(options, name) for name in COLUMN_OPTIONS},
     )
-    print(_as_json(model, options) if options.json else _as_report(model, options))
+    if isinstance(model, MeasurementFit):
+        print(_measurement_report(model, options))
+    else:
+        print(_as_json(model, options) if options.json else _as_report(model, options))
     if options.ranef is not None:
         model.ranef().to_csv(options.ranef, index=False)
     if model.certificate.converged:
         return OK
     print(f"hglm: warning: {model.certificate.message}", file=sys.stderr)
     return NOT_CONVERGED
+
+
+def _measurement_report(model: MeasurementFit, options: argparse.Namespace) -> str:
+    if options.json or options.anova:
+        raise OptionError(
+            "A model with `me(...)` has no F tests and no JSON; leave out --anova and --json."
+        )
+    return render(model.summary(), options.output)
 
 
 def _as_report(model: Fit, options: argparse.Namespace) -> str:

@@ -56,6 +56,12 @@ def compare(
     intercepts     NaN  NaN
     slopes      42.139  2.0
     """
+    for one in fits:
+        if not isinstance(one, Fit):
+            raise OptionError(
+                f"Models are compared by the likelihood of the response, which a "
+                f"{type(one).__name__} has not; compare its `aic` with others of its kind."
+            )
     titles = [f.formula.text.strip() for f in fits] if names is None else list(names)
     if len(titles) != len(fits):
         raise OptionError(f"There are {len(fits)} fits but {len(titles)} names; give one each.")

@@ -14,6 +14,7 @@ from hglm.fitting.estimate_generalised import estimate_generalised
 from hglm.fitting.methods import ML, REML, Laplace, Method, resolve_method
 from hglm.fitting.record import Estimates
 from hglm.formula import PredictorFormula, parse_formula, parse_predictor
+from hglm.measurement import fit_measurement
 from hglm.numerics.trust_region import TrustRegion
 from hglm.result import Fit
 from hglm.typing import Frame, Vector
@@ -102,8 +103,8 @@ class Model:
         *,
         start: Vector | None = None,
         progress: Callable[[int, float], None] | None = None,
-    ) -> Fit:
-        """Fit the model.
+    ) -> Fit | Any:
+        """Fit the model; with a covariate in `me(x, se)` the result is a `MeasurementFit`.
 
         Parameters
         ----------
@@ -116,7 +117,19 @@ class Model:
             Called after every evaluation with its number and the criterion.
         """
         settings = TrustRegion(watch=progress)
-        estimates = self._estimate(resolve_method(method), start, settings)
+        chosen = resolve_method(method)
+        if self.design.measured is not None:
+            return fit_measurement(
+                self.formula,
+                self.design,
+                self.spec,
+                self.design.measured,
+                is_linear=self.is_linear,
+                method=chosen,
+                start=start,
+                progress=progress,
+            )
+        estimates = self._estimate(chosen, start, settings)
         return Fit(self.formula, self.design, self.spec, self.family, estimates)
 
     def describe(self) -> str:
@@ -189,14 +202,15 @@ def fit(
     missing: str = "drop",
     start: Vector | None = None,
     progress: Callable[[int, float], None] | None = None,
-) -> Fit:
+) -> Fit | Any:
     """Fit a mixed-effects model.
 
     Parameters
     ----------
     formula
         ``"response ~ fixed + (columns | group)"``: formulaic's operators and
-        transforms for the fixed part, lme4's bars for the random one.
+        transforms for the fixed part, lme4's bars for the random one. A covariate
+        measured with error is written `me(x, se)`.
     data
         Data frame of pandas, polars, pyarrow or another library known to
         narwhals. It is not changed.
@@ -233,6 +247,7 @@ def fit(
     Returns
     -------
     Fit
+        Or a `MeasurementFit` where the formula has a covariate in `me(x, se)`.
 
     Raises
     ------

@@ -10,7 +10,7 @@ import pandas as pd
 
 from hglm.typing import Codes, Matrix, Vector
 
-__all__ = ["Design", "Positions", "PredictorDesign", "RandomTerm", "Relation"]
+__all__ = ["Design", "Measured", "Positions", "PredictorDesign", "RandomTerm", "Relation"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +125,18 @@ class PredictorDesign:
 
 
 @dataclass(frozen=True, slots=True)
+class Measured:
+    """Which fixed column of the mean is measured with error, and how precisely."""
+
+    column: int
+    """Its position in X."""
+    se: Vector
+    """(n,) standard errors of measurement, >= 0."""
+    text: str
+    """How the standard errors were given."""
+
+
+@dataclass(frozen=True, slots=True)
 class Design:
     """Response, weights and predictors of the complete cases.
 
@@ -156,6 +168,8 @@ class Design:
     """(n, ...) columns of the data that the model uses, in the rows used."""
     response_levels: tuple[str, ...] = ()
     """Categories that y = 0, 1, ... stands for, if the response has some."""
+    measured: Measured | None = None
+    """The covariate in `me(x, se)`, if there is one."""
 
     @property
     def n(self) -> int:

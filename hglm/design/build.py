@@ -12,6 +12,7 @@ from hglm.design.arrays import Design, PredictorDesign
 from hglm.design.contrasts import resolve
 from hglm.design.encoding import encode, expressions_of
 from hglm.design.groups import Grouping
+from hglm.design.measured import make_measured
 from hglm.design.predictors import make_predictor, right_hand_sides
 from hglm.design.recipe import DesignSpec
 from hglm.design.relationship import Relationships, read_relationships
@@ -112,6 +113,7 @@ def build_design(
         others={name: designs[name] for name in others or {}},
         frame=values.frame,
         response_levels=response.levels,
+        measured=make_measured(formula, designs["mean"], values),
     )
     column = columns.get("offset")
     is_array = column is not None and not isinstance(offset, str)
@@ -128,6 +130,8 @@ def variables(predictors: Iterable[PredictorFormula], source: Source) -> dict[st
         positions = (place for term in predictor.random for place in term.positions)
         for expression in (*fixed, *predictor.offsets, *factors, *positions):
             found |= source.columns_of(expression)
+        if predictor.measured is not None:
+            found |= source.columns_of(predictor.measured.se)
     return found
 
 

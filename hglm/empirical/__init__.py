@@ -1,7 +1,7 @@
 """Empirical Bayes: the prior learnt from the groups, in closed form or convex.
 
 `ebayes(formula, data, model=...)` fits everything here; the model classes are
-its settings. `robbins` and `measurement_error` stand beside it.
+its settings. `robbins` stands beside it.
 """
 
 from __future__ import annotations

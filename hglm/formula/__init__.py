@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from hglm.formula.bars import STRUCTURES
 from hglm.formula.parser import parse_formula, parse_predictor
-from hglm.formula.spec import ModelFormula, PredictorFormula, RandomTermFormula
+from hglm.formula.spec import (
+    MeasuredFormula,
+    ModelFormula,
+    PredictorFormula,
+    RandomTermFormula,
+)
 
 __all__ = [
     "STRUCTURES",
+    "MeasuredFormula",
     "ModelFormula",
     "PredictorFormula",
     "RandomTermFormula",

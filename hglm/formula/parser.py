@@ -76,7 +76,15 @@ def _parse_predictor(text: str, structures: tuple[str, ...]) -> PredictorFormula
             source,
             span_of(left),
         )
-    return parse_terms(right, source, structures)
+    predictor = parse_terms(right, source, structures)
+    if predictor.measured is not None:
+        raise FormulaError(
+            "`me(x, se)` belongs to the mean; in further predictors name the measurement "
+            "without `me` to treat it as exact.",
+            source,
+            span_of(right),
+        )
+    return predictor
 
 
 def _checked(text: object) -> str:

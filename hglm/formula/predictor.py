@@ -1,4 +1,7 @@
-"""The right-hand side of `~`: a sum of fixed terms, bar terms and offsets."""
+"""The right-hand side of `~`: a sum of fixed terms, bar terms and offsets.
+
+A fixed term may be measured with error, `me(x, se)`.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from dataclasses import dataclass, field
 from hglm.errors import FormulaError
 from hglm.formula.bars import bar_term, bars, structure_call
 from hglm.formula.lexer import Symbol, arguments, call, expression, slice_of, span_of
+from hglm.formula.measured import MeasuredTerm, check_exact_terms, measured_term
 from hglm.formula.spec import PredictorFormula, RandomTermFormula
 from hglm.formula.terms import expand, join
 
@@ -24,6 +28,7 @@ class _Parts:
     fixed: list[Symbol] = field(default_factory=list)
     random: list[RandomTermFormula] = field(default_factory=list)
     offsets: list[str] = field(default_factory=list)
+    measured: MeasuredTerm | None = None
 
 
 def parse_terms(
@@ -32,6 +37,12 @@ def parse_terms(
     """Sort the summands of a right-hand side into fixed, random and offsets."""
     parts = _Parts()
     for signs, summand in _summands(symbols):
+        measured = measured_term(summand, source, parts.measured)
+        if measured is not None:
+            _check_sign(signs, source)
+            parts.measured = measured
+            parts.fixed += [*signs, measured.symbol]
+            continue
         terms = _random_terms(summand, source, structures)
         offset = _offset(summand, source)
         if terms is None and offset is None:
@@ -41,8 +52,15 @@ def parse_terms(
         _check_sign(signs, source)
         parts.random += terms or ()
         parts.offsets += [offset] if offset is not None else ()
+    if parts.measured is not None:
+        check_exact_terms(parts.fixed, parts.measured, source)
     fixed = expand(parts.fixed, source) if parts.fixed else ("1",)
-    return PredictorFormula(join(fixed), tuple(parts.random), tuple(parts.offsets))
+    return PredictorFormula(
+        join(fixed),
+        tuple(parts.random),
+        tuple(parts.offsets),
+        None if parts.measured is None else parts.measured.formula,
+    )
 
 
 def _summands(symbols: Sequence[Symbol]) -> Iterator[tuple[list[Symbol], list[Symbol]]]:
@@ -127,7 +145,8 @@ def _check_sign(signs: Sequence[Symbol], source: str) -> None:
     for sign in signs:
         if sign.text == "-":
             raise FormulaError(
-                "Random terms and offsets cannot be subtracted; leave the term out, or write `+`.",
+                "Random terms, offsets and `me(...)` cannot be subtracted; leave the term out, or "
+                "write `+`.",
                 source,
                 (sign.start, sign.stop),
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["ModelFormula", "PredictorFormula", "RandomTermFormula"]
+__all__ = ["MeasuredFormula", "ModelFormula", "PredictorFormula", "RandomTermFormula"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,16 @@ class RandomTermFormula:
 
 
 @dataclass(frozen=True, slots=True)
+class MeasuredFormula:
+    """A covariate measured with error, `me(x, se)`: the fixed term x with a known error."""
+
+    term: str
+    """As formulaic reads it; it is one of the terms of the fixed part."""
+    se: str
+    """Expression of the standard errors of measurement: a column or a number."""
+
+
+@dataclass(frozen=True, slots=True)
 class PredictorFormula:
     """One linear predictor: fixed part, offsets and random terms."""
 
@@ -45,6 +55,8 @@ class PredictorFormula:
     random: tuple[RandomTermFormula, ...] = ()
     offsets: tuple[str, ...] = ()
     """Expressions inside `offset(...)`."""
+    measured: MeasuredFormula | None = None
+    """Which fixed term is measured with error, if any."""
 
 
 @dataclass(frozen=True, slots=True)

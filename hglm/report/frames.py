@@ -20,6 +20,7 @@ from hglm.typing import Matrix, Vector
 __all__ = [
     "augment_frame",
     "coefficient_frame",
+    "components_frame",
     "correlation_matrix",
     "glance_frame",
     "has_correlations",
@@ -86,8 +87,12 @@ def varcorr_frame(estimates: Estimates) -> pd.DataFrame:
     the correlation where `term2` is given. Covariances that a structure fixes at
     zero are left out.
     """
-    rows = [row for term in estimates.terms for row in _varcorr_rows(term)]
-    sigma = residual_sd(estimates)
+    return components_frame(estimates.terms, residual_sd(estimates))
+
+
+def components_frame(terms: Sequence[TermEstimate], sigma: float | None) -> pd.DataFrame:
+    """Tabulate the variance components of terms, and of the residual if it has any."""
+    rows = [row for term in terms for row in _varcorr_rows(term)]
     if sigma is not None:
         rows.append(("Residual", None, None, sigma**2, sigma))
     frame = pd.DataFrame(rows, columns=["group", "term1", "term2", "vcov", "sdcor"])

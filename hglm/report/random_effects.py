@@ -16,7 +16,7 @@ from hglm.report.document import Table
 from hglm.report.formats import Fixed
 from hglm.report.frames import correlation_matrix, has_correlations, residual_sd
 
-__all__ = ["random_effects_tables"]
+__all__ = ["random_effects_table", "random_effects_tables"]
 
 UNNAMED = "us"
 """Structure of a bar without a name; the others are worth mentioning."""
@@ -29,12 +29,13 @@ def random_effects_tables(estimates: Estimates) -> Iterator[Table]:
     for name in predictors:
         terms = [term for term in estimates.terms if term.predictor == name]
         if name == "mean":
-            yield _table(terms, "Random effects", sigma)
+            yield random_effects_table(terms, "Random effects", sigma)
         else:
-            yield _table(terms, f"Random effects: {name.replace('_', ' ')}", None)
+            yield random_effects_table(terms, f"Random effects: {name.replace('_', ' ')}", None)
 
 
-def _table(terms: Sequence[TermEstimate], caption: str, sigma: float | None) -> Table:
+def random_effects_table(terms: Sequence[TermEstimate], caption: str, sigma: float | None) -> Table:
+    """Lay out the components of some terms, and of the residual if it has any."""
     width = max((t.k - 1 for t in terms if has_correlations(t)), default=0)
     corr = [f"corr{j}" for j in range(1, width + 1)]
     rows: list[tuple[str | float, ...]] = []

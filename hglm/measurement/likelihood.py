@@ -25,7 +25,14 @@ import numpy as np
 
 from hglm.typing import Codes, Matrix, Vector
 
-__all__ = ["ErrorsInVariables", "Parameters", "errors_in_variables_loglik", "latent_means"]
+__all__ = [
+    "ErrorsInVariables",
+    "Latent",
+    "Parameters",
+    "conditional",
+    "errors_in_variables_loglik",
+    "latent_means",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +54,8 @@ class ErrorsInVariables:
     n_groups: int
     R: Matrix
     """(n, k) random-effects columns, k = 0 for none."""
+    name: str = "the covariate"
+    """What messages call it."""
 
     @property
     def sizes(self) -> tuple[int, int, int]:
@@ -87,8 +96,8 @@ class Parameters:
 
 
 @dataclass(frozen=True, slots=True)
-class _Latent:
-    """The true covariate given its measurement."""
+class _Calibrated:
+    """The true covariate given its measurement alone."""
 
     deviation: Vector
     """(n,) w − Sα."""
@@ -113,6 +122,26 @@ class _Normal:
     """(n,) derivative in the diagonal of D."""
     by_factor: Matrix
     """(k, k) derivative in Λ, lower triangle."""
+    effects: Matrix
+    """(G, k) E[b | y]."""
+    covariances: Matrix
+    """(G, k, k) Var(b | y)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Latent:
+    """What the data say about everything unseen, parameters given."""
+
+    x: Vector
+    """(n,) E[x | w, y]: the best estimate of the true covariate."""
+    x_sd: Vector
+    """(n,) its standard deviation."""
+    effects: Matrix
+    """(G, k) E[b | w, y]."""
+    covariances: Matrix
+    """(G, k, k) Var(b | w, y)."""
+    llf_response: float
+    """Log density of y given w."""
 
 
 def errors_in_variables_loglik(psi: Vector, data: ErrorsInVariables) -> tuple[float, Vector]:
@@ -132,7 +161,7 @@ def errors_in_variables_loglik(psi: Vector, data: ErrorsInVariables) -> tuple[fl
     """
     q, p, k = data.sizes
     at = Parameters.unpack(psi, data.sizes)
-    latent = _latent(at, data)
+    latent = _calibrate(at, data)
     s2 = float(np.exp(2 * at.log_sigma))
     s2x = float(np.exp(2 * at.log_sigma_x))
     part = _normal(
@@ -161,25 +190,42 @@ def errors_in_variables_loglik(psi: Vector, data: ErrorsInVariables) -> tuple[fl
 
 def latent_means(psi: Vector, data: ErrorsInVariables) -> Vector:
     """E[x_i | w, y]: the best estimate of the true covariate. (n,)"""
+    return conditional(psi, data).x
+
+
+def conditional(psi: Vector, data: ErrorsInVariables) -> Latent:
+    """Means and variances of the true covariate and the random effects given the data.
+
+    With r = y − Zγ − βx̂ of covariance V, cov(x, r | w) = βv on the diagonal, so
+    E[x | w, y] = x̂ + βv V⁻¹r and Var(x_i | w, y) = v_i − β²v_i²(V⁻¹)_ii.
+    """
     at = Parameters.unpack(psi, data.sizes)
-    latent = _latent(at, data)
+    latent = _calibrate(at, data)
     part = _normal(
         data.y - data.Z @ at.gamma - at.beta * latent.mean,
         np.exp(2 * at.log_sigma) + at.beta**2 * latent.variance,
         data,
         at.Lambda,
     )
-    out: Vector = latent.mean + at.beta * latent.variance * part.by_mean
-    return out
+    pull = at.beta * latent.variance
+    inverse_diagonal = part.by_mean**2 - 2.0 * part.by_diagonal
+    left = np.maximum(latent.variance - pull**2 * inverse_diagonal, 0.0)
+    return Latent(
+        latent.mean + pull * part.by_mean,
+        np.sqrt(left),
+        part.effects,
+        part.covariances,
+        part.value,
+    )
 
 
-def _latent(at: Parameters, data: ErrorsInVariables) -> _Latent:
+def _calibrate(at: Parameters, data: ErrorsInVariables) -> _Calibrated:
     fitted = data.S @ at.alpha
     deviation = data.w - fitted
     s2x = float(np.exp(2 * at.log_sigma_x))
     h = s2x + data.se**2
     reliability = s2x / h
-    return _Latent(
+    return _Calibrated(
         deviation, h, reliability, fitted + reliability * deviation, reliability * data.se**2
     )
 
@@ -190,12 +236,15 @@ def _normal(e: Vector, d: Vector, data: ErrorsInVariables, Lambda: Matrix) -> _N
     constant = e.size * np.log(2 * np.pi)
     if k == 0:
         value = -0.5 * (float((np.log(d) + e**2 / d).sum()) + constant)
-        return _Normal(value, e / d, 0.5 * ((e / d) ** 2 - 1 / d), np.zeros((0, 0)))
+        none = np.zeros((data.n_groups, 0))
+        return _Normal(
+            value, e / d, 0.5 * ((e / d) ** 2 - 1 / d), np.zeros((0, 0)), none, none[:, :, None]
+        )
     A = _group_sums((data.R / d[:, None])[:, :, None] * data.R[:, None, :], data)  # (G, k, k)
     c = _group_sums((e / d)[:, None] * data.R, data)  # (G, k)
     M = np.eye(k) + Lambda.T @ A @ Lambda
     inner = Lambda @ np.linalg.inv(M) @ Lambda.T  # (G, k, k)
-    effect = np.einsum("gij,gj->gi", inner, c)  # posterior means of b
+    effect = np.einsum("gij,gj->gi", inner, c)
     by_mean = (e - np.einsum("ij,ij->i", data.R, effect[data.codes])) / d
     leverage = np.einsum("ij,ijk,ik->i", data.R, inner[data.codes], data.R)
     diagonal = 1 / d - leverage / d**2  # of V⁻¹
@@ -203,7 +252,8 @@ def _normal(e: Vector, d: Vector, data: ErrorsInVariables, Lambda: Matrix) -> _N
     by_covariance = np.einsum("gi,gj->ij", score, score) - (A - A @ inner @ A).sum(axis=0)
     logdet = float(np.log(d).sum()) + float(np.linalg.slogdet(M)[1].sum())
     value = -0.5 * (logdet + float(e @ by_mean) + constant)
-    return _Normal(value, by_mean, 0.5 * (by_mean**2 - diagonal), by_covariance @ Lambda)
+    by_diagonal = 0.5 * (by_mean**2 - diagonal)
+    return _Normal(value, by_mean, by_diagonal, by_covariance @ Lambda, effect, inner)
 
 
 def _group_sums(x: Matrix, data: ErrorsInVariables) -> Matrix:

@@ -7,14 +7,14 @@ import dataclasses
 import numpy as np
 import pytest
 
-from hglm.empirical.errors_in_variables import fit_errors_in_variables
-from hglm.empirical.measurement_error import (
+from hglm.errors import DataError
+from hglm.measurement.estimate import fit_errors_in_variables
+from hglm.measurement.likelihood import (
     ErrorsInVariables,
     Parameters,
     errors_in_variables_loglik,
     latent_means,
 )
-from hglm.errors import DataError
 
 
 def _data(
@@ -96,7 +96,7 @@ def test_without_error_it_is_least_squares() -> None:
     fit = fit_errors_in_variables(data)
     ordinary = np.linalg.lstsq(np.column_stack([data.Z, data.w]), data.y, rcond=None)[0]
     np.testing.assert_allclose([*fit.parameters.gamma, fit.slope], ordinary, rtol=1e-7)
-    np.testing.assert_allclose(fit.latent, data.w)
+    np.testing.assert_allclose(fit.latent.x, data.w)
 
 
 @pytest.mark.parametrize("k", [0, 1, 2])
@@ -112,7 +112,7 @@ def test_units_change_nothing(k: int) -> None:
     assert other.slope == pytest.approx(1e7 * fit.slope, rel=1e-6)
     assert other.slope_se == pytest.approx(1e7 * fit.slope_se, rel=1e-4)
     assert other.llf == pytest.approx(fit.llf - 200 * np.log(1e4 * 1e-3), abs=1e-6)
-    np.testing.assert_allclose((other.latent - 2000) * 1e3, fit.latent, rtol=1e-6)
+    np.testing.assert_allclose((other.latent.x - 2000) * 1e3, fit.latent.x, rtol=1e-6)
 
 
 def test_intervals_cover_the_slope_that_regression_misses() -> None:
