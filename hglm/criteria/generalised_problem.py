@@ -22,6 +22,7 @@ from hglm.families.base import Likelihood
 from hglm.families.jets import Wanted
 from hglm.numerics.factor import Plan, make_plan
 from hglm.numerics.orthogonal import orthogonalise
+from hglm.numerics.related import RelatedRows, related_rows
 from hglm.numerics.rows import RowPattern, row_pattern
 from hglm.typing import Codes, Matrix, Vector
 
@@ -77,7 +78,7 @@ class GeneralisedProblem:
     """(n,)"""
     fixed: tuple[FixedBlock, ...]
     """One a predictor, in the family's order."""
-    pattern: RowPattern
+    pattern: RowPattern | RelatedRows
     plan: Plan
     terms: GroupedTerms
     order: Codes | None
@@ -147,7 +148,9 @@ def generalised_problem(
         block = _fixed_block(name, design, grouped, first, n)
         blocks.append(block)
         first += block.p
-    pattern = row_pattern(grouped.groupings, grouped.columns, grouped.predictors)
+    pattern = related_rows(
+        row_pattern(grouped.groupings, grouped.columns, grouped.predictors), grouped.roots
+    )
     count = float(n if frequencies is None else frequencies.sum())
     return GeneralisedProblem(
         likelihood=likelihood,

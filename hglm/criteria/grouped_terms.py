@@ -1,4 +1,9 @@
-"""Random terms of all predictors, gathered by grouping factor and standardised."""
+"""Random terms of all predictors, gathered by grouping factor and standardised.
+
+Terms whose levels are related have a group of their own, after all others. It is
+read by its levels, as if they were independent, and `roots` says how the products
+of its columns follow (`hglm.numerics.related`).
+"""
 
 from __future__ import annotations
 
@@ -15,7 +20,7 @@ from hglm.numerics.grouping import Grouping, grouping, sort_rows
 from hglm.numerics.orthogonal import standardise_columns
 from hglm.typing import AnyArray, Codes, Matrix, Vector
 
-__all__ = ["GroupedTerms", "group_terms"]
+__all__ = ["GroupedTerms", "changed_columns", "group_terms"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +28,7 @@ class GroupedTerms:
     """Grouping factors, most levels first, with the columns of all their terms."""
 
     groupings: tuple[Grouping, ...]
-    """Rows sorted by the first."""
+    """Rows sorted by the first; related levels as if they were independent."""
     columns: tuple[tuple[Strip, ...], ...]
     """Per group the standardised columns of its terms."""
     predictors: tuple[tuple[int, ...], ...]
@@ -34,6 +39,8 @@ class GroupedTerms:
     """Per slot: predictor, and position among the random terms of its design."""
     maps: tuple[Matrix, ...]
     """Per slot S (k, k): coefficients of the user's columns are S b."""
+    roots: tuple[Matrix | None, ...]
+    """Per group R (q, r) of related levels, None for independent ones."""
     order: Codes | None
     """Rows of the data in the order used here; None for the same."""
 
@@ -50,15 +57,22 @@ class GroupedTerms:
         """Return a factor of each slot's relative covariance in the user's columns."""
         return [S @ T for S, T in zip(self.maps, self.layout.term_factors(theta), strict=True)]
 
-    def standardised(self, theta: Vector) -> Vector:
-        """θ of the user's columns in standardised coordinates. (m,)"""
-        factors = self.layout.term_factors(theta)
-        moved = [np.linalg.solve(S, T) for S, T in zip(self.maps, factors, strict=True)]
-        return self.layout.from_factors([np.asarray(m, dtype=np.float64) for m in moved])
 
-    def from_user_factors(self, factors: Sequence[Matrix]) -> Vector:
-        """θ of the user's columns from factors in them. (m,)"""
-        return self.layout.from_factors(list(factors))
+def changed_columns(layout: Layout, theta: Vector, maps: Sequence[Matrix]) -> Vector:
+    """Find θ of the coefficients S b from that of b. (m,)
+
+    Parameters
+    ----------
+    theta : (m,)
+    maps
+        Per slot S (k, k).
+    """
+    out = theta.copy()
+    for slot, S in zip(layout.slots, maps, strict=True):
+        if not np.array_equal(S, np.eye(slot.k)):
+            T = slot.structure.factor(theta[slot.parameters], slot.k)
+            out[slot.parameters] = slot.structure.from_factor(S @ T)
+    return out
 
 
 def group_terms(
@@ -76,21 +90,25 @@ def group_terms(
     members = _by_factor(designs)
     first = members[0][0][2] if members else None
     order = None if first is None else sort_rows(first.codes, first.n_levels)
-    gathered = GroupedTerms((), (), (), Layout((), ()), (), (), order)
+    gathered = GroupedTerms((), (), (), Layout((), ()), (), (), (), order)
     root = None if root_weights is None else gathered.take(root_weights)
     slots: list[Slot] = []
     maps: list[Matrix] = []
     groupings: list[Grouping] = []
     columns: list[tuple[Strip, ...]] = []
     owners: list[tuple[int, ...]] = []
+    roots: list[Matrix | None] = []
     n_theta = 0
     for g, terms in enumerate(members):
         strips: list[Strip] = []
         owner: list[int] = []
+        relation = terms[0][2].relation
+        copies = 1 if relation is None else relation.root.shape[1]
         for d, _, term in terms:
             kind = structure(term.structure, term.coordinates)
-            slot = Slot(g, order_of(strips), term.k, kind, n_theta)
-            own, S = _strips(term, slot, gathered, root)
+            start = order_of(strips)
+            slot = Slot(g, start * copies, term.k, kind, n_theta, copies)
+            own, S = _strips(term, start, kind.mixing, gathered, root)
             maps.append(S)
             slots.append(slot)
             strips += own
@@ -100,13 +118,21 @@ def group_terms(
         groupings.append(grouping(gathered.take(term.codes), term.n_levels))
         columns.append(tuple(strips))
         owners.append(tuple(owner))
+        roots.append(None if relation is None else relation.root)
     return GroupedTerms(
         groupings=tuple(groupings),
         columns=tuple(columns),
         predictors=tuple(owners),
-        layout=Layout(tuple(slots), tuple(map(order_of, columns))),
+        layout=Layout(
+            tuple(slots),
+            tuple(
+                order_of(c) * (1 if R is None else R.shape[1])
+                for c, R in zip(columns, roots, strict=True)
+            ),
+        ),
         terms=tuple((d, i) for terms in members for d, i, _ in terms),
         maps=tuple(maps),
+        roots=tuple(roots),
         order=order,
     )
 
@@ -114,25 +140,26 @@ def group_terms(
 def _by_factor(
     designs: Sequence[PredictorDesign | None],
 ) -> list[list[tuple[int, int, RandomTerm]]]:
-    """(predictor, position, term) by grouping factor, most levels first."""
-    found: dict[str, list[tuple[int, int, RandomTerm]]] = {}
+    """(predictor, position, term) by grouping factor, most levels first, related ones last."""
+    found: dict[tuple[bool, str], list[tuple[int, int, RandomTerm]]] = {}
     for d, design in enumerate(designs):
         for i, term in enumerate(() if design is None else design.random):
-            found.setdefault(term.group, []).append((d, i, term))
-    return sorted(found.values(), key=lambda terms: -terms[0][2].n_levels)
+            found.setdefault((term.relation is not None, term.group), []).append((d, i, term))
+    by_size = sorted(found, key=lambda key: (key[0], -found[key][0][2].n_levels))
+    return [found[key] for key in by_size]
 
 
 def _strips(
-    term: RandomTerm, slot: Slot, gathered: GroupedTerms, root: Vector | None
+    term: RandomTerm, start: int, mixing: str, gathered: GroupedTerms, root: Vector | None
 ) -> tuple[list[Strip], Matrix]:
     """Columns of a term in standardised coordinates, and the way back S (k, k)."""
     if term.positions is None:
-        z, S = _standardise(gathered.take(term.z), slot.structure.mixing)
+        z, S = _standardise(gathered.take(term.z), mixing)
         z = z if root is None else z * root[:, None]
-        return [Strip(x, slot.start + a) for a, x in enumerate(z.T)], S
+        return [Strip(x, start + a) for a, x in enumerate(z.T)], S
     ones = np.ones(len(term.codes)) if root is None else root
     codes = gathered.take(term.positions.codes)
-    return [Strip(ones, slot.start, codes, term.k)], np.eye(term.k)
+    return [Strip(ones, start, codes, term.k)], np.eye(term.k)
 
 
 def _standardise(z: Matrix, mixing: str) -> tuple[Matrix, Matrix]:

@@ -19,6 +19,7 @@ from hglm.design.arrays import PredictorDesign
 from hglm.numerics.factor import Plan, make_plan
 from hglm.numerics.gramian import Gramian, gramian, level_products
 from hglm.numerics.orthogonal import Orthogonalised, orthogonalise
+from hglm.numerics.related import relate, relate_sums
 from hglm.typing import Matrix, Vector
 
 __all__ = ["LinearProblem", "linear_problem"]
@@ -47,6 +48,8 @@ class LinearProblem:
     """Per slot S (k, k): coefficients of the user's columns are S b."""
     fixed: Orthogonalised
     """Coordinates of the fixed effects."""
+    roots: tuple[Matrix | None, ...]
+    """Per group R (q, r) of related levels, None for independent ones."""
 
     @property
     def p(self) -> int:
@@ -82,13 +85,14 @@ def linear_problem(
     sorted_root = None if root is None else terms.take(root)
     fixed = orthogonalise(terms.take(design.X), terms.take(y), sorted_root)
     dense = np.column_stack([fixed.Q, fixed.residual])
-    zz = gramian(terms.groupings, terms.columns)
+    zz = relate(gramian(terms.groupings, terms.columns), terms.roots)
+    products = [
+        level_products(g, z, dense) for g, z in zip(terms.groupings, terms.columns, strict=True)
+    ]
     return LinearProblem(
         gramian=zz,
         plan=make_plan(zz),
-        rhs=tuple(
-            level_products(g, z, dense) for g, z in zip(terms.groupings, terms.columns, strict=True)
-        ),
+        rhs=tuple(relate_sums(products, terms.roots)),
         gram=dense.T @ dense,
         nobs=float(len(y) if frequencies is None else frequencies.sum()),
         sum_log_weights=_sum_log(weights, frequencies),
@@ -96,6 +100,7 @@ def linear_problem(
         terms=tuple(position for _, position in terms.terms),
         maps=terms.maps,
         fixed=fixed,
+        roots=terms.roots,
     )
 
 

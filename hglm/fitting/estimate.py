@@ -8,12 +8,12 @@ import numpy as np
 from scipy import linalg
 
 from hglm.criteria.linear_problem import LinearProblem, linear_problem
-from hglm.criteria.profiled import Solution
 from hglm.design.arrays import Design, PredictorDesign
 from hglm.errors import FitError
 from hglm.fitting.checks import check_linear, check_residual, check_start, no_residual
 from hglm.fitting.linear import LinearOptimum, fit_linear
-from hglm.fitting.record import Estimates, LinearState, TermEstimate
+from hglm.fitting.record import Estimates, LinearState
+from hglm.fitting.term_estimates import standard_theta, term_estimates, user_theta
 from hglm.numerics.threads import single_thread
 from hglm.numerics.trust_region import TrustRegion
 from hglm.typing import Matrix, Vector
@@ -44,7 +44,8 @@ def estimate_linear(
         check_linear(design, problem)
         first = None
         if start is not None:
-            first = _standardised(problem, check_start(start, problem.layout.n_theta))
+            given = check_start(start, problem.layout.n_theta)
+            first = standard_theta(problem.layout, problem.maps, given)
         try:
             optimum = fit_linear(problem, reml, first, settings)
         except (FitError, linalg.LinAlgError) as error:
@@ -79,21 +80,28 @@ def _estimates(
     root = (
         linalg.solve_triangular(s.L_X, fixed.to_beta.T, lower=True) if problem.p else fixed.to_beta
     )
-    terms = _terms(design, problem, s, optimum.theta)
+    layout = problem.layout
+    theta = user_theta(layout, problem.maps, optimum.theta)
+    terms = term_estimates(
+        {"mean": design.mean},
+        [("mean", position) for position in problem.terms],
+        layout,
+        problem.maps,
+        problem.roots,
+        theta,
+        [b[None] for b in s.combine(s.modes)],
+        sigma,
+    )
     eta = design.mean.X @ beta + random_part(design.mean, {t.position: t.modes for t in terms})
     if design.mean.offset is not None:
         eta += design.mean.offset
-    layout = problem.layout
-    theta = [
-        slot.structure.from_factor(t.factor) for slot, t in zip(layout.slots, terms, strict=True)
-    ]
     return Estimates(
         method="reml" if reml else "ml",
         beta=beta,
         vcov=s.sigma2 * root.T @ root,
         sigma=sigma,
         terms=terms,
-        theta=np.concatenate(theta) if theta else np.zeros(0),
+        theta=theta,
         llf=-0.5 * s.value,
         nobs=problem.nobs,
         n_parameters=problem.p + layout.n_theta + 1,
@@ -102,42 +110,6 @@ def _estimates(
         state=LinearState(problem, optimum.theta, reml),
         path=optimum.path,
     )
-
-
-def _terms(
-    design: Design, problem: LinearProblem, s: Solution, theta: Vector
-) -> tuple[TermEstimate, ...]:
-    b = s.combine(s.modes)
-    out = []
-    for slot, position, S, factor in zip(
-        problem.layout.slots,
-        problem.terms,
-        problem.maps,
-        problem.user_factors(theta),
-        strict=True,
-    ):
-        term = design.mean.random[position]
-        T = slot.structure.factor(slot.structure.from_factor(factor), slot.k)
-        out.append(
-            TermEstimate(
-                position=position,
-                group=term.group,
-                names=term.names,
-                levels=term.levels,
-                structure=term.structure,
-                factor=T,
-                covariance=s.sigma2 * T @ T.T,
-                modes=np.ascontiguousarray((S @ b[slot.group][slot.columns]).T),
-            )
-        )
-    return tuple(out)
-
-
-def _standardised(problem: LinearProblem, theta: Vector) -> Vector:
-    """θ of the user's columns in the problem's coordinates."""
-    factors = problem.layout.term_factors(theta)
-    moved = [np.linalg.solve(S, T) for S, T in zip(problem.maps, factors, strict=True)]
-    return problem.layout.from_factors([np.asarray(m, dtype=np.float64) for m in moved])
 
 
 def is_small(designs: Sequence[PredictorDesign | None]) -> bool:

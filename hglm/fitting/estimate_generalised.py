@@ -9,7 +9,6 @@ from itertools import pairwise
 from typing import cast
 
 import numpy as np
-import pandas as pd
 
 from hglm.criteria.generalised_problem import GeneralisedProblem, generalised_problem
 from hglm.criteria.grouped_terms import group_terms
@@ -21,7 +20,8 @@ from hglm.fitting.estimate import is_small
 from hglm.fitting.generalised import Criterion, GeneralisedOptimum, fit_generalised
 from hglm.fitting.generalised_start import generalised_start
 from hglm.fitting.methods import Laplace, Quadrature
-from hglm.fitting.record import Coefficients, Estimates, GeneralisedState, TermEstimate
+from hglm.fitting.record import Coefficients, Estimates, GeneralisedState
+from hglm.fitting.term_estimates import standard_theta, term_estimates, user_theta
 from hglm.numerics.threads import single_thread
 from hglm.numerics.trust_region import TrustRegion
 from hglm.typing import Matrix, Vector
@@ -71,7 +71,7 @@ def estimate_generalised(
         problem = generalised_problem(likelihood, predictors, design.frequencies, grouped)
         first = generalised_start(problem, response)
         if start is not None:
-            first[problem.n_fixed :] = grouped.standardised(start)
+            first[problem.n_fixed :] = standard_theta(grouped.layout, grouped.maps, start)
         optimum, nodes = _optimum(problem, first, method, settings)
         return _estimates(design, predictors, problem, optimum, nodes)
 
@@ -145,9 +145,12 @@ def _estimates(
     mean = coefficients.pop("mean")
     if problem.likelihood.family.support == "category":
         coefficients = {"thresholds": _thresholds(problem, psi, covariance, design)}
-    terms = _terms(predictors, problem, psi, b)
-    slots = problem.layout.slots
-    theta = [s.structure.from_factor(t.factor) for s, t in zip(slots, terms, strict=True)]
+    grouped, names = problem.terms, list(predictors)
+    theta = user_theta(grouped.layout, grouped.maps, problem.theta(psi))
+    places = [(names[d], position) for d, position in grouped.terms]
+    terms = term_estimates(
+        predictors, places, grouped.layout, grouped.maps, grouped.roots, theta, b
+    )
     return Estimates(
         method="laplace" if nodes == 1 else "quadrature",
         nodes=nodes,
@@ -155,7 +158,7 @@ def _estimates(
         vcov=mean.vcov,
         sigma=_sigma(problem, psi),
         terms=terms,
-        theta=np.concatenate(theta) if theta else np.zeros(0),
+        theta=theta,
         llf=-0.5 * optimum.evaluation.value,
         nobs=problem.nobs,
         n_parameters=problem.n_fixed + problem.layout.n_theta,
@@ -196,42 +199,6 @@ def joint_covariance_of(hessian: Matrix) -> Matrix:
     inverse = (vectors[:, good] / values[good]) @ vectors[:, good].T
     out: Matrix = 2.0 * inverse / np.outer(scale, scale)
     return out
-
-
-def _terms(
-    predictors: Mapping[str, PredictorDesign | None],
-    problem: GeneralisedProblem,
-    psi: Vector,
-    b: list[Matrix],
-) -> tuple[TermEstimate, ...]:
-    grouped = problem.terms
-    names = list(predictors)
-    out = []
-    for slot, (d, position), S, factor in zip(
-        grouped.layout.slots,
-        grouped.terms,
-        grouped.maps,
-        grouped.user_factors(problem.theta(psi)),
-        strict=True,
-    ):
-        design = predictors[names[d]]
-        assert design is not None
-        term = design.random[position]
-        T = slot.structure.factor(slot.structure.from_factor(factor), slot.k)
-        out.append(
-            TermEstimate(
-                position=position,
-                group=term.group,
-                names=term.names,
-                levels=pd.Index(term.levels),
-                structure=term.structure,
-                factor=T,
-                covariance=T @ T.T,
-                modes=np.ascontiguousarray((S @ b[slot.group][0, slot.columns]).T),
-                predictor=names[d],
-            )
-        )
-    return tuple(out)
 
 
 def _sigma(problem: GeneralisedProblem, psi: Vector) -> float | None:

@@ -11,6 +11,7 @@ import pandas as pd
 from hglm.criteria.generalised_problem import GeneralisedProblem
 from hglm.criteria.laplace import MarginalEvaluation
 from hglm.criteria.linear_problem import LinearProblem
+from hglm.design.arrays import Relation
 from hglm.fitting.certificate import Certificate
 from hglm.typing import Matrix, Vector
 
@@ -37,6 +38,13 @@ class TermEstimate:
     """(q, k) conditional modes b."""
     predictor: str = "mean"
     """Linear predictor in which the term stands."""
+    parameters: Mapping[str, float] = field(default_factory=dict)
+    """What the structure has beside standard deviations of single coefficients:
+    ``"sd"`` where all have the same, ``"rho"``, ``"range"``, ..."""
+    coordinates: Matrix | None = None
+    """(k, d) where the coefficients stand, for structures in time or space."""
+    relation: Relation | None = None
+    """Of the levels; None where they are independent."""
 
     @property
     def k(self) -> int:
