@@ -53,71 +53,68 @@ class Comparisons:
     """Number of means of which these are all pairwise differences."""
 
 
-class Adjustment(Protocol):
-    """A method of adjustment."""
+class Adjusted(Protocol):
+    """An adjustment that has seen its tests."""
 
-    @property
-    def title(self) -> str:
-        """Name in sentences."""
-        ...
-
-    @property
-    def two_sided_only(self) -> bool:
-        """Whether it is for two-sided tests only."""
-        ...
-
-    def p_values(self, family: Comparisons) -> Vector:
+    def p_values(self) -> Vector:
         """Adjust the p-values. (r,)"""
         ...
 
-    def critical_values(self, family: Comparisons, level: float) -> Vector:
+    def half_widths(self, level: float) -> Vector:
         """Give half-widths of simultaneous intervals in standard errors. (r,)"""
         ...
 
 
 @dataclass(frozen=True, slots=True)
+class Adjustment:
+    """A method of adjustment."""
+
+    title: str
+    """Its name in sentences, before the word method."""
+    prepare: Callable[[Comparisons], Adjusted]
+    two_sided_only: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class ByPValues:
     """An adjustment that looks at nothing but the p-values."""
 
-    title: str
+    family: Comparisons
     adjust: Callable[[Vector], Vector]
     level_of_each: Callable[[float, int], float] | None = None
     """Coverage of all intervals together, their number -> coverage of each."""
-    two_sided_only: bool = False
 
-    def p_values(self, family: Comparisons) -> Vector:
+    def p_values(self) -> Vector:
         """Adjust the p-values. (r,)"""
-        return np.minimum(1.0, self.adjust(family.p_value))
+        return np.minimum(1.0, self.adjust(self.family.p_value))
 
-    def critical_values(self, family: Comparisons, level: float) -> Vector:
+    def half_widths(self, level: float) -> Vector:
         """Give half-widths of simultaneous intervals in standard errors. (r,)"""
-        each = self.level_of_each(level, len(family.df)) if self.level_of_each else level
-        return np.array([critical_value(each, df) for df in family.df])
+        df = self.family.df
+        each = self.level_of_each(level, len(df)) if self.level_of_each else level
+        return np.array([critical_value(each, nu) for nu in df])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ByMaximum:
     """An adjustment by the distribution of the largest |statistic|."""
 
-    title: str
-    prepare: Callable[[Comparisons], Callable[[float, float], float]]
-    """Family -> upper tail as a function of (t, df)."""
-    two_sided_only: bool = True
+    family: Comparisons
+    tail: Callable[[float, float], float]
+    """P(largest > t) as a function of (t, df)."""
 
-    def p_values(self, family: Comparisons) -> Vector:
+    def p_values(self) -> Vector:
         """Adjust the p-values. (r,)"""
-        tail = self.prepare(family)
-        pairs = zip(np.abs(family.statistic), family.df, strict=True)
-        return np.array([tail(float(t), float(df)) for t, df in pairs])
+        pairs = zip(np.abs(self.family.statistic), self.family.df, strict=True)
+        return np.array([self.tail(float(t), float(df)) for t, df in pairs])
 
-    def critical_values(self, family: Comparisons, level: float) -> Vector:
+    def half_widths(self, level: float) -> Vector:
         """Give half-widths of simultaneous intervals in standard errors. (r,)"""
-        tail = self.prepare(family)
-        known: dict[str, float] = {}  # rounding makes many df of one
-        keys = [f"{df:.8g}" for df in family.df]
+        known: dict[str, float] = {}
+        keys = [f"{df:.8g}" for df in self.family.df]  # rounding makes many df of one
         for key in keys:
             if key not in known:
-                known[key] = _quantile(tail, level, float(key))
+                known[key] = _quantile(self.tail, level, float(key))
         return np.array([known[key] for key in keys])
 
 
@@ -173,26 +170,27 @@ def _bonferroni_level(level: float, r: int) -> float:
     return 1.0 - (1.0 - level) / r
 
 
-def _tukey(family: Comparisons) -> Callable[[float, float], float]:
+def _tukey(family: Comparisons) -> ByMaximum:
     if family.compared is None:
         raise OptionError(
             'The adjustment "tukey" is for all pairwise differences of means; use "mvt" or '
             '"sidak" for other functions.'
         )
-    return partial(_range_tail_of_t, k=family.compared)
+    return ByMaximum(family, partial(_range_tail_of_t, k=family.compared))
 
 
 def _range_tail_of_t(t: float, df: float, k: int) -> float:
     return range_tail(np.sqrt(2.0) * t, k, df)
 
 
-def _multivariate_t(family: Comparisons) -> Callable[[float, float], float]:
-    return maximum_t(family.correlation).tail
+def _multivariate_t(family: Comparisons) -> ByMaximum:
+    return ByMaximum(family, maximum_t(family.correlation).tail)
 
 
-def _scheffe(family: Comparisons) -> Callable[[float, float], float]:
+def _scheffe(family: Comparisons) -> ByMaximum:
     values = np.linalg.eigvalsh(family.correlation)
-    return partial(_scheffe_tail, rank=int(np.sum(values > RANK * values[-1])))
+    rank = int(np.sum(values > RANK * values[-1]))
+    return ByMaximum(family, partial(_scheffe_tail, rank=rank))
 
 
 def _scheffe_tail(t: float, df: float, rank: int) -> float:
@@ -214,13 +212,18 @@ def _bonferroni(p: Vector) -> Vector:
 
 
 ADJUSTMENTS: Mapping[str, Adjustment] = {
-    "none": ByPValues("no", _unadjusted),
-    "tukey": ByMaximum("Tukey's", _tukey),
-    "mvt": ByMaximum("the multivariate t", _multivariate_t),
-    "sidak": ByPValues("Sidak's", _sidak, _sidak_level),
-    "holm": ByPValues("Holm's", _holm, _bonferroni_level),
-    "bonferroni": ByPValues("Bonferroni's", _bonferroni, _bonferroni_level),
-    "fdr": ByPValues("the false discovery rate", _benjamini_hochberg, _bonferroni_level),
-    "scheffe": ByMaximum("Scheffé's", _scheffe),
+    "none": Adjustment("no", partial(ByPValues, adjust=_unadjusted)),
+    "tukey": Adjustment("Tukey's", _tukey, two_sided_only=True),
+    "mvt": Adjustment("the multivariate t", _multivariate_t, two_sided_only=True),
+    "sidak": Adjustment("Sidak's", partial(ByPValues, adjust=_sidak, level_of_each=_sidak_level)),
+    "holm": Adjustment("Holm's", partial(ByPValues, adjust=_holm, level_of_each=_bonferroni_level)),
+    "bonferroni": Adjustment(
+        "Bonferroni's", partial(ByPValues, adjust=_bonferroni, level_of_each=_bonferroni_level)
+    ),
+    "fdr": Adjustment(
+        "the false discovery rate",
+        partial(ByPValues, adjust=_benjamini_hochberg, level_of_each=_bonferroni_level),
+    ),
+    "scheffe": Adjustment("Scheffé's", _scheffe, two_sided_only=True),
 }
 """Methods by name; a new one needs one line here."""

@@ -10,8 +10,8 @@ J. Stat. Comput. Simul. 30, 1-15). The difference in (1) is taken as
 -Φ^(k-1) expm1{(k-1) log1p[-Φ(z-w)/Φ(z)]}, so nothing cancels and p-values far in
 the tail keep their digits. S falls like exp(-w²/4): the product under the second
 integral is at most of the order of a density of s with νs² replaced by
-(ν + q²/2)s², and its quantiles bound the interval. Against finer rules the errors
-are below 1e-10 relative, for ν < 2 with more than 20 means below 1e-6.
+(ν + q²/2)s², and its quantiles bound the interval. Relative errors are below 1e-10
+(1e-6 for ν < 2 and more than 20 means; 1e-8 for p-values of 1e-250).
 
 `scipy.stats.studentized_range` computes the same by adaptive quadrature of the
 distribution function: seconds for one quantile, and no digits in the tail.

@@ -54,8 +54,9 @@ def estimate_frame(functions: EstimableSet, display: Display) -> pd.DataFrame:
     method = adjustment_of(functions, display.adjust)
     p_value, half = np.full((2, len(tests.df)), np.nan)
     for rows, comparisons in _families(functions, tests, tests.p_value):
-        p_value[rows] = method.p_values(comparisons)
-        half[rows] = method.critical_values(comparisons, display.level) * tests.std_error[rows]
+        adjusted = method.prepare(comparisons)
+        p_value[rows] = adjusted.p_values()
+        half[rows] = adjusted.half_widths(display.level) * tests.std_error[rows]
     estimate, error = tests.estimate, tests.std_error
     low, high = estimate - half, estimate + half
     if display.response:
@@ -110,7 +111,7 @@ def hypothesis_frame(
         plain = np.where(agrees, 0.5 * plain, 1.0 - 0.5 * plain)
     p_value = np.full(len(plain), np.nan)
     for rows, comparisons in _families(functions, tests, plain):
-        p_value[rows] = method.p_values(comparisons)
+        p_value[rows] = method.prepare(comparisons).p_values()
     return _beside(
         functions.labels,
         estimate=tests.estimate,
