@@ -76,6 +76,8 @@ class Evaluation:
     """(m, m)"""
     F: tuple[Matrix, ...]
     """Per group ∂d/∂Σ (k, k), symmetric; see `_divide` for crossed groups with singular T."""
+    solution: Solution | None = None
+    """What is optimal given θ; its dense factor has been used up."""
 
 
 def solve(problem: LinearProblem, theta: Vector, reml: bool) -> Solution:
@@ -120,7 +122,7 @@ def evaluate(problem: LinearProblem, theta: Vector, reml: bool) -> Evaluation:
     """Value, gradient and Hessian of the criterion at θ; see the module."""
     s = solve(problem, theta, reml)
     if not s.T:
-        return Evaluation(s.value, np.zeros(0), np.zeros((0, 0)), ())
+        return Evaluation(s.value, np.zeros(0), np.zeros((0, 0)), (), s)
     products = problem.gramian.multiply(s.modes)
     GC = [r - zb for r, zb in zip(problem.rhs, products, strict=True)]  # Z'V^-1[Q e]
     g = s.combine(GC)
@@ -143,7 +145,7 @@ def evaluate(problem: LinearProblem, theta: Vector, reml: bool) -> Evaluation:
                 hessian[i, j] += term
                 if i != j:
                     hessian[j, i] += term
-    return Evaluation(s.value, gradient, hessian, F)
+    return Evaluation(s.value, gradient, hessian, F, s)
 
 
 def _projected_products(

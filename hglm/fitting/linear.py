@@ -12,7 +12,7 @@ covariance is made, and the better result kept.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import linalg
@@ -24,6 +24,7 @@ from hglm.criteria.profiled import Evaluation, Solution, evaluate, solve
 from hglm.errors import FitError
 from hglm.fitting.boundary import null_spaces, openings, starts_by_moments, with_slot
 from hglm.fitting.certificate import Certificate
+from hglm.numerics.schur import SINGLE_PRECISION_ORDER
 from hglm.numerics.trust_region import TrustRegion, TrustRegionResult, minimise
 from hglm.typing import Matrix, Vector
 
@@ -34,6 +35,13 @@ SINGULAR = 1e-4
 (lme4's `isSingular` uses the same figure)."""
 PROBE = 3e-3
 """Relative standard deviation at which a null direction is tested."""
+COSTLY_ORDER = 1000
+"""Columns of a dense Schur complement from which an evaluation is costly."""
+COSTLY_TOLERANCE = 1e-5
+"""Predicted decrease at which a costly search takes its last step unchecked by a gradient."""
+NEGLIGIBLE, NEGLIGIBLE_HUGE = 1e-13, 1e-6
+"""Predicted decreases for which no last step is taken at all; the latter where the
+gradient is good to single precision only."""
 SIZES = (0.3, 1.0, 3.0)
 """Relative standard deviations with which structured terms are tried first."""
 Result = TrustRegionResult[Evaluation]
@@ -72,6 +80,8 @@ def fit_linear(
         Of the trust region.
     """
     settings = TrustRegion() if settings is None else settings
+    if _schur_order(problem) >= COSTLY_ORDER:
+        settings = replace(settings, tolerance=max(settings.tolerance, COSTLY_TOLERANCE))
 
     def objective(theta: Vector) -> Evaluation:
         try:
@@ -175,9 +185,19 @@ def _steepest(slot: Slot, theta: Vector, N: Matrix, F: Matrix) -> Way:
 
 
 def _finish(problem: LinearProblem, result: Result, reml: bool) -> tuple[Vector, Solution]:
-    """Take the last step, make θ canonical, put tiny variances to zero, solve afresh."""
-    theta = problem.layout.canonical(result.x + result.step)
-    solution = solve(problem, theta, reml)
+    """Take the last step, make θ canonical, put tiny variances to zero, solve afresh.
+
+    A step that promises nothing is not taken: the solution is there already.
+    """
+    here = result.point.solution
+    x = problem.layout.canonical(result.x)
+    huge = _schur_order(problem) >= SINGLE_PRECISION_ORDER
+    enough = NEGLIGIBLE_HUGE if huge else NEGLIGIBLE
+    if here is not None and result.predicted_decrease < enough and np.array_equal(x, result.x):
+        theta, solution = x, here
+    else:
+        theta = problem.layout.canonical(result.x + result.step)
+        solution = solve(problem, theta, reml)
     if solution.value > result.point.value + 1e-9 * max(1.0, abs(result.point.value)):
         theta = problem.layout.canonical(result.x)
         solution = solve(problem, theta, reml)
@@ -187,6 +207,16 @@ def _finish(problem: LinearProblem, result: Result, reml: bool) -> tuple[Vector,
         if exact.value <= solution.value + 1e-7:
             return snapped, exact
     return theta, solution
+
+
+def _schur_order(problem: LinearProblem) -> int:
+    """Columns of the dense Schur complement that dominates an evaluation, if any."""
+    crossed = problem.plan.crossed
+    if crossed is None or not crossed.dense:
+        return 0
+    left = range(len(problem.plan.chain), len(problem.gramian.sizes))
+    columns = sorted(problem.gramian.sizes[t] * problem.gramian.orders[t] for t in left)
+    return sum(columns[:-1])
 
 
 def _certify(

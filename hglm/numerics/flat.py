@@ -83,9 +83,9 @@ class Flat:
     def weighted_data(self, weights: Matrix) -> Matrix:
         """Entries of E W by components: Σ_b E_b W_ba. (k_0, nnz)"""
         if len(self.data) == 1:
-            return self.data * weights[0, 0, self.indices]
+            return np.asarray(self.data * weights[0, 0, self.indices])
         w = weights[:, :, self.indices]
-        return np.einsum("bm,bam->am", self.data, w)
+        return np.asarray(np.einsum("bm,bam->am", self.data, w))
 
     def sampled_product(self, Q: Matrix, block: int = 512) -> Matrix:
         """Q E_b on the pattern of E, Q (N, N) symmetric. (k_0, nnz)"""

@@ -36,7 +36,13 @@ from hglm.numerics.flat import Flat, flatten
 from hglm.numerics.gramian import Gramian, batched_apply
 from hglm.typing import Matrix
 
-__all__ = ["CrossedPlan", "CrossedStep", "factorise_crossed", "plan_crossed"]
+__all__ = [
+    "SINGLE_PRECISION_ORDER",
+    "CrossedPlan",
+    "CrossedStep",
+    "factorise_crossed",
+    "plan_crossed",
+]
 
 DENSE_ORDER = 2500
 """Schur complements up to this order are factored densely without looking."""
