@@ -7,18 +7,15 @@ import pytest
 
 from hglm.covariance import (
     COORDINATES,
-    STEPS,
     STRUCTURES,
     Layout,
     Slot,
     Structure,
     lower_factor,
-    null_space,
     structure,
 )
 from hglm.errors import FormulaError
 from hglm.typing import Matrix, Vector
-
 
 PLANE = 2.0 * np.random.default_rng(9).random((5, 2))
 LINE = np.array([[0.0], [0.3], [1.0], [1.1], [4.0]])
