@@ -69,7 +69,7 @@ def conditional_aic(estimates: Estimates, design: Design) -> ConditionalAIC:
         + float(rows.Ve @ rows.Ve) / sigma2
     )
     return ConditionalAIC(
-        caic=-2.0 * log_likelihood + 2.0 * (rho + 1.0),
+        caic=float(-2.0 * log_likelihood + 2.0 * (rho + 1.0)),
         log_likelihood=float(log_likelihood),
         rho=rho,
         effective=effective,
