@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from hglm.answering import Answering
 from hglm.design import Design, DesignSpec, NewDesign
 from hglm.errors import OptionError
 from hglm.estimated import Estimated
@@ -55,7 +56,7 @@ __all__ = ["Fit"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Fit(Estimated):
+class Fit(Estimated, Answering):
     """A fitted model.
 
     Nothing in it changes after it was made; what costs time, such as degrees of

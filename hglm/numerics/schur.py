@@ -34,6 +34,7 @@ from hglm.errors import FitError
 from hglm.numerics.batched import congruence, inverse_logdet, matmul
 from hglm.numerics.flat import Flat, flatten
 from hglm.numerics.gramian import Gramian, batched_apply
+from hglm.numerics.kronecker import apply_blocks, sparse_blocks
 from hglm.typing import Matrix
 
 __all__ = [
@@ -282,7 +283,7 @@ class CrossedStep:
 
     def _apply_L2(self, x: Matrix, transpose: bool = False, in_place: bool = False) -> Matrix:
         """L_2 x or L_2'x, x (N, c)."""
-        return _apply_blocks(self.T, self.sizes, x, transpose, in_place)
+        return apply_blocks(self.T, self.sizes, x, transpose, in_place)
 
     def _split(self, x: Matrix) -> list[Matrix]:
         ends = np.cumsum([T.shape[0] * q for T, q in zip(self.T, self.sizes, strict=True)])
@@ -333,8 +334,8 @@ def _dense(
     lower = row >= flat.A22.indices
     S[row[lower], flat.A22.indices[lower]] += flat.A22.data[lower]
     _mirror(S)
-    _apply_blocks(T, sizes, S, transpose=True, in_place=True)
-    _apply_blocks(T, sizes, S.T, transpose=True, in_place=True)
+    apply_blocks(T, sizes, S, transpose=True, in_place=True)
+    apply_blocks(T, sizes, S.T, transpose=True, in_place=True)
     S[np.diag_indices_from(S)] += 1.0
     factor, info = lapack.dpotrf(S, lower=1, overwrite_a=1, clean=0)
     if info != 0:
@@ -346,32 +347,10 @@ def _sparse(
     flat: Flat, W: Matrix, T: tuple[Matrix, ...], sizes: tuple[int, ...]
 ) -> tuple[SuperLU, float]:
     S_hat = _schur(flat, W)
-    L2 = _sparse_L2(T, sizes)
+    L2 = sparse_blocks(T, sizes)
     S = (L2.T @ S_hat @ L2 + sparse.eye_array(S_hat.shape[0])).tocsc()
     lu = splu(S, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
     return lu, np.log(lu.U.diagonal()).sum()
-
-
-def _apply_blocks(
-    T: Sequence[Matrix], sizes: Sequence[int], x: Matrix, transpose: bool, in_place: bool
-) -> Matrix:
-    out = x if in_place else np.array(x)
-    start = 0
-    for t, q in zip(T, sizes, strict=True):
-        k = t.shape[0]
-        block = out[start : start + k * q]
-        if k == 1:
-            block *= t[0, 0]
-        else:
-            axes = (0, 0) if transpose else (1, 0)
-            block[:] = np.tensordot(t, block.reshape(k, q, -1), axes).reshape(block.shape)
-        start += k * q
-    return out
-
-
-def _sparse_L2(T: Sequence[Matrix], sizes: Sequence[int]) -> sparse.csr_array:
-    blocks = [sparse.kron(t, sparse.eye_array(q)) for t, q in zip(T, sizes, strict=True)]
-    return sparse.csr_array(sparse.block_diag(blocks))
 
 
 def _rest_blocks(Q: Matrix, z: Gramian, rest: Sequence[int]) -> dict[tuple[int, int], Matrix]:

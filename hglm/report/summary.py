@@ -9,6 +9,7 @@ import pandas as pd
 
 from hglm.design.arrays import Design
 from hglm.fitting.record import Estimates
+from hglm.inference.diagnostics.overdispersion import overdispersion_notes
 from hglm.report.document import Document, Fact, Table
 from hglm.report.formats import Fixed, Significant, count
 from hglm.report.frames import glance_frame, residual_sd, varcorr_frame
@@ -80,6 +81,7 @@ def summarise(
         notes=(
             *design.notes,
             *singular_notes(estimates, design),
+            *overdispersion_notes(estimates, design),
             certificate_note(estimates.certificate),
         ),
     )

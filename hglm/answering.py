@@ -1,0 +1,151 @@
+"""Questions that a fit answers: marginal means, slopes, diagnostics."""
+
+from __future__ import annotations
+
+from abc import ABC
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from hglm.design import Design, DesignSpec
+from hglm.families import Family
+from hglm.fitting.record import Estimates
+from hglm.inference.diagnostics.collinearity import vif
+from hglm.inference.diagnostics.conditional_aic import ConditionalAIC, conditional_aic
+from hglm.inference.diagnostics.influence import Influence, influence
+from hglm.inference.diagnostics.quantile_residuals import QuantileResiduals, quantile_residuals
+from hglm.inference.diagnostics.robust import ClusterRobust, RobustKind, cluster_robust
+from hglm.inference.simulate import RandomDraws
+from hglm.report.marginal_means import EmmTable, emmeans, emtrends
+from hglm.typing import AnyArray
+
+__all__ = ["Answering"]
+
+Names = str | Sequence[str]
+
+
+class Answering(ABC):
+    """Questions about a fit; each method hands over to one function."""
+
+    design: Design
+    spec: DesignSpec
+    family: Family
+    estimates: Estimates
+
+    def emmeans(
+        self,
+        specs: Names,
+        by: Names | None = None,
+        *,
+        at: Mapping[str, Any] | None = None,
+        weights: str = "equal",
+        ddf: str | float | None = None,
+        level: float = 0.95,
+        scale: Literal["link", "response"] = "link",
+        offset: float | None = None,
+    ) -> EmmTable:
+        """Tabulate estimated marginal means.
+
+        Parameters
+        ----------
+        specs, by
+            Factors whose combinations are wanted, and those that divide the table.
+        at
+            Variable -> values; by default levels of factors and means of covariates.
+        weights
+            ``"equal"`` or ``"proportional"``, of what is averaged over.
+        ddf
+            As in `anova`, or a number.
+        level
+            Coverage of intervals.
+        scale
+            ``"link"`` or ``"response"``.
+        offset
+            Value of the offset; its mean by default.
+
+        Examples
+        --------
+        >>> import hglm
+        >>> fit = hglm.fit(
+        ...     "yield ~ nitro_f * variety + (1 | block/variety)", hglm.load_dataset("oats")
+        ... )
+        >>> fit.emmeans("variety").frame["estimate"].round(2).tolist()
+        [104.5, 109.79, 97.62]
+        """
+        return emmeans(
+            self.estimates,
+            self.design,
+            self.spec,
+            self.family,
+            specs,
+            by,
+            at=at,
+            weights=weights,
+            ddf=ddf,
+            level=level,
+            scale=scale,
+            offset=offset,
+        )
+
+    def emtrends(
+        self,
+        variable: str,
+        specs: Names = (),
+        by: Names | None = None,
+        *,
+        at: Mapping[str, Any] | None = None,
+        weights: str = "equal",
+        ddf: str | float | None = None,
+        level: float = 0.95,
+    ) -> EmmTable:
+        """Tabulate slopes of a covariate by factors; arguments as in `emmeans`."""
+        return emtrends(
+            self.estimates,
+            self.design,
+            self.spec,
+            self.family,
+            variable,
+            specs,
+            by,
+            at=at,
+            weights=weights,
+            ddf=ddf,
+            level=level,
+        )
+
+    def quantile_residuals(
+        self,
+        n: int = 250,
+        seed: np.random.Generator | int | None = None,
+        random: RandomDraws = "new",
+    ) -> QuantileResiduals:
+        """Place each response among n simulated ones, with the usual tests.
+
+        Parameters
+        ----------
+        n
+            Simulations.
+        seed
+            Generator or seed.
+        random
+            ``"new"`` random effects for each draw, or the ``"conditional"`` modes.
+        """
+        return quantile_residuals(self.estimates, self.design, n, seed, random)
+
+    def influence(self, group: str | None = None) -> Influence:
+        """Measure how the fixed effects depend on single levels, or rows (None)."""
+        return influence(self.estimates, self.design, group)
+
+    def robust(self, kind: RobustKind = "CR2", by: str | AnyArray | None = None) -> ClusterRobust:
+        """Covariance of the fixed effects that is robust within clusters."""
+        return cluster_robust(self.estimates, self.design, kind, by)
+
+    def vif(self) -> pd.DataFrame:
+        """Tabulate variance inflation factors of the fixed terms."""
+        return vif(self.estimates, self.design.mean)
+
+    def conditional_aic(self) -> ConditionalAIC:
+        """Compute the conditional AIC with the correction of Greven & Kneib (2010)."""
+        return conditional_aic(self.estimates, self.design)
