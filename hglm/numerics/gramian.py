@@ -54,19 +54,23 @@ class NestedCells:
     @property
     def cols(self) -> Codes:
         """(q_s,) level of s of each cell."""
-        return np.arange(self.values.shape[2])
+        return np.arange(len(self.parent.codes))
 
     @property
     def shape(self) -> tuple[int, int]:
         """(q_t, q_s)"""
-        return self.parent.n_levels, self.values.shape[2]
+        return self.parent.n_levels, len(self.parent.codes)
 
     def apply(self, b: Matrix) -> Matrix:
         """Z_t'Z_s b: (c, k_s, q_s) -> (c, k_t, q_t)."""
+        if self.parent.n_levels == 1:
+            return np.tensordot(b, self.values, ((1, 2), (1, 2)))[:, :, None]
         return self.parent.sum_last(batched_apply(self.values, b))
 
     def apply_transpose(self, b: Matrix) -> Matrix:
         """Z_s'Z_t b: (c, k_t, q_t) -> (c, k_s, q_s)."""
+        if self.parent.n_levels == 1:
+            return np.tensordot(b[:, :, 0], self.values, (1, 0))
         return batched_apply(self.values.swapaxes(0, 1), b[:, :, self.parent.codes])
 
     def with_values(self, values: Matrix) -> NestedCells:

@@ -112,12 +112,12 @@ class NestedStep:
         if not self.E:
             return M, self.W, []
         Y = [
-            matmul(q[:, :, e.rows], e.values) for q, e in zip(diagonal, self.E, strict=True)
+            _gathered_product(q, e.parent, e.values) for q, e in zip(diagonal, self.E, strict=True)
         ]  # Σ_s Q_rs E_s
         for (t, s), where in plan.index.items():
-            q_ts = cells[t, s][:, :, where.codes]
-            Y[t - 1] += matmul(q_ts, self.E[s - 1].values)
-            Y[s - 1] += matmul(q_ts.swapaxes(0, 1), self.E[t - 1].values)
+            q_ts = cells[t, s]
+            Y[t - 1] += _gathered_product(q_ts, where, self.E[s - 1].values)
+            Y[s - 1] += _gathered_product(q_ts.swapaxes(0, 1), where, self.E[t - 1].values)
         B = np.sum(
             [matmul(e.values.swapaxes(0, 1), y) for e, y in zip(self.E, Y, strict=True)], axis=0
         )
@@ -146,13 +146,13 @@ def eliminate(z: Gramian, T: Matrix, plan: NestedPlan) -> tuple[NestedStep, Gram
     E = tuple(_nested(z.cells[r, 0]) for r in range(1, len(z.diagonal)))
     EW = tuple(matmul(e.values, W) for e in E)
     diagonal = tuple(
-        d - e.parent.sum_last(matmul(ew, e.values.swapaxes(0, 1)))
+        d - _summed_product(e.parent, ew, e.values)
         for d, e, ew in zip(z.diagonal[1:], E, EW, strict=True)
     )
     cells: dict[tuple[int, int], Cells] = {}
     for (t, s), where in plan.index.items():
         old = z.cells[t, s]
-        fill = where.sum_last(matmul(EW[t - 1], E[s - 1].values.swapaxes(0, 1)))
+        fill = _summed_product(where, EW[t - 1], E[s - 1].values)
         cells[t - 1, s - 1] = old.with_values(old.values - fill)
     return NestedStep(A, W, logdet.sum(), E, EW), Gramian(diagonal, cells)
 
@@ -160,6 +160,23 @@ def eliminate(z: Gramian, T: Matrix, plan: NestedPlan) -> tuple[NestedStep, Gram
 def _nested(cells: Cells) -> NestedCells:
     assert isinstance(cells, NestedCells)  # or there would be no plan
     return cells
+
+
+def _summed_product(parent: Grouping, left: Matrix, right: Matrix) -> Matrix:
+    """Σ_j left_j right_j' over the levels j of each parent: (a, k, q), (b, k, q) to (a, b, q_p).
+
+    With one parent that is a single product of matrices, and no array (a, b, q) is formed.
+    """
+    if parent.n_levels == 1:
+        return np.tensordot(left, right, ((1, 2), (1, 2)))[:, :, None]
+    return parent.sum_last(matmul(left, right.swapaxes(0, 1)))
+
+
+def _gathered_product(outer: Matrix, parent: Grouping, right: Matrix) -> Matrix:
+    """Product of each level's parent and its own: (a, b, q_p), (b, k, q) to (a, k, q)."""
+    if parent.n_levels == 1:
+        return np.tensordot(outer[:, :, 0], right, (1, 0))
+    return matmul(outer[:, :, parent.codes], right)
 
 
 def _position(cells: Cells, rows: Codes, cols: Codes) -> Grouping:
