@@ -13,7 +13,7 @@ variables (they are then computed on the grid) or `offset` gives their value.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ from hglm.formula.hints import did_you_mean
 from hglm.inference.emmeans.estimable import EstimableSet
 from hglm.inference.emmeans.grid import FixedPart, fixed_part, grid_frame
 from hglm.inference.emmeans.notes import grid_notes
-from hglm.inference.emmeans.scales import Scale, linear_scale, scale_of
+from hglm.inference.emmeans.scales import IDENTITY, linear_scale, scale_of
 from hglm.inference.emmeans.specs import Names, parse_specs
 from hglm.inference.emmeans.variables import (
     Variable,
@@ -37,7 +37,7 @@ from hglm.inference.emmeans.variables import (
 )
 from hglm.inference.emmeans.weights import averaging_weights
 from hglm.inference.tests import Denominator, Fixed, denominator
-from hglm.typing import Matrix, Vector
+from hglm.typing import BoolArray, Matrix, Vector
 
 __all__ = ["marginal_means", "marginal_slopes", "method_of"]
 
@@ -45,31 +45,58 @@ STEP = 5e-4
 """Half the step of differences, relative to the range of the covariate."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Layout:
-    """The variables of a grid and what becomes of them."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Grid:
+    """A reference grid: its variables, and what becomes of them."""
 
     specs: tuple[Variable, ...]
     """Their combinations have a mean each."""
     by: tuple[Variable, ...]
     """They divide the means into groups."""
     averaged: tuple[Variable, ...]
+    part: FixedPart
+    share: Matrix
+    """(c, a) weights of the averaged cells within each kept cell."""
+    empty: BoolArray
+    """(c,) kept cells in which there is nothing to average."""
+    notes: tuple[str, ...]
 
     @property
     def kept(self) -> tuple[Variable, ...]:
         """The first of `specs` varies fastest, as in emmeans."""
-        return (*self.by[::-1], *self.specs[::-1])
+        return _slowest_first(self.specs, self.by)
 
-    @property
-    def axes(self) -> tuple[Variable, ...]:
-        """All variables, in the order of the points of the grid."""
-        return (*self.kept, *self.averaged)
+    def points(self) -> pd.DataFrame:
+        """All points, averaged variables varying fastest. (c * a, ...)"""
+        return grid_frame((*self.kept, *self.averaged))
 
-    def labels(self) -> pd.DataFrame:
-        """Values of the kept variables, one row a mean."""
+    def average(
+        self, rows: Matrix, offsets: Vector, beta: Vector, method: Denominator, overall: str
+    ) -> EstimableSet:
+        """Average the rows (c * a, p_all) and offsets (c * a,) at all points."""
+        cells = len(self.share)
+        averaged = np.einsum("ca,cap->cp", self.share, rows.reshape(cells, -1, rows.shape[1]))
+        known, silent = self.part.split(averaged)
+        return EstimableSet(
+            labels=self._labels(overall),
+            rows=known,
+            offset=np.einsum("ca,ca->c", self.share, offsets.reshape(cells, -1)),
+            silent=np.column_stack([silent, np.eye(cells)[:, self.empty]]),
+            beta=beta,
+            method=method,
+            scale=IDENTITY,
+            by=tuple(variable.name for variable in self.by),
+            notes=self.notes,
+        )
+
+    def _labels(self, overall: str) -> pd.DataFrame:
+        """Values of the kept variables, one row a mean; `overall` where there are none."""
         frame = grid_frame(self.kept)
         names = [variable.name for variable in (*self.specs, *self.by)]
-        return pd.DataFrame({name: list(frame[name]) for name in names}, index=frame.index)
+        columns = {name: list(frame[name]) for name in names}
+        if not self.specs:
+            columns = {"term": [overall] * len(frame), **columns}
+        return pd.DataFrame(columns)
 
 
 def marginal_means(
@@ -105,28 +132,17 @@ def marginal_means(
     offset
         Value of the offset, in place of its mean.
     """
-    layout = _lay_out(grid_variables(design, spec, at), specs, by)
-    part = fixed_part(design, spec)
-    rows, offsets = part.evaluate(grid_frame(layout.axes))
+    grid = _grid(design, spec, grid_variables(design, spec, at), specs, by, weights)
+    rows, offsets = grid.part.evaluate(grid.points())
     if offset is not None:
         offsets = np.full(len(rows), float(offset))
     elif not set(at or ()) & set(offset_variables(design, spec)):
         offsets = np.full(len(rows), _mean_offset(design))
     else:  # what the recipe does not know is an offset given as an array
-        _, fitted = part.evaluate(design.frame)
+        _, fitted = grid.part.evaluate(design.frame)
         offsets = offsets + _mean_offset(design) - weighted_mean(fitted, design.frequencies)
-    return _average(
-        layout,
-        part,
-        rows,
-        offsets,
-        design,
-        weights,
-        estimates.beta,
-        method_of(estimates, ddf),
-        scale_of(family, design.response),
-        "means",
-    )
+    means = grid.average(rows, offsets, estimates.beta, method_of(estimates, ddf), "overall")
+    return replace(means, scale=scale_of(family, design.response))
 
 
 def marginal_slopes(
@@ -164,26 +180,17 @@ def marginal_slopes(
     if variable not in (at or {}):
         middle = weighted_mean(column, design.frequencies)
         variables[variable] = Variable(variable, (middle,), False)
-    layout = _lay_out(variables, specs, by)
-    part, frame = fixed_part(design, spec), grid_frame(layout.axes)
+    grid = _grid(design, spec, variables, specs, by, weights)
+    points = grid.points()
     step = STEP * float(column.max() - column.min())
     ahead, behind = (
-        part.evaluate(frame.assign(**{variable: frame[variable] + sign * step}))
+        grid.part.evaluate(points.assign(**{variable: points[variable] + sign * step}))
         for sign in (1.0, -1.0)
     )
     rows, offsets = ((a - b) / (2.0 * step) for a, b in zip(ahead, behind, strict=True))
-    return _average(
-        layout,
-        part,
-        rows,
-        offsets,
-        design,
-        weights,
-        estimates.beta,
-        method_of(estimates, ddf),
-        linear_scale(scale_of(family, design.response), "Slope"),
-        "slopes",
-    )
+    slopes = grid.average(rows, offsets, estimates.beta, method_of(estimates, ddf), variable)
+    scale = linear_scale(scale_of(family, design.response), "Slope")
+    return replace(slopes, scale=scale, kind="slopes")
 
 
 def method_of(estimates: Estimates, ddf: str | float) -> Denominator:
@@ -195,43 +202,25 @@ def method_of(estimates: Estimates, ddf: str | float) -> Denominator:
     return Fixed(estimates.vcov, float(ddf))
 
 
-def _lay_out(variables: Mapping[str, Variable], specs: Names, by: Names | None) -> _Layout:
-    means, groups = parse_specs(specs, by, variables)
-    rest = tuple(v for name, v in variables.items() if name not in (*means, *groups))
-    return _Layout(
-        tuple(variables[name] for name in means), tuple(variables[name] for name in groups), rest
-    )
-
-
-def _average(
-    layout: _Layout,
-    part: FixedPart,
-    rows: Matrix,
-    offsets: Vector,
+def _grid(
     design: Design,
+    spec: DesignSpec,
+    variables: Mapping[str, Variable],
+    specs: Names,
+    by: Names | None,
     weights: str,
-    beta: Vector,
-    method: Denominator,
-    scale: Scale,
-    kind: str,
-) -> EstimableSet:
-    """Average the rows (m, p_all) and offsets (m,) at the points of the grid."""
-    share, empty = averaging_weights(weights, layout.kept, layout.averaged, design)
-    cells = share.shape[0]
-    averaged = np.einsum("ca,cap->cp", share, rows.reshape(cells, -1, rows.shape[1]))
-    known, silent = part.split(averaged)
-    return EstimableSet(
-        labels=layout.labels(),
-        rows=known,
-        offset=np.einsum("ca,ca->c", share, offsets.reshape(cells, -1)),
-        silent=np.column_stack([silent, np.eye(cells)[:, empty]]),
-        beta=beta,
-        method=method,
-        scale=scale,
-        by=tuple(variable.name for variable in layout.by),
-        kind=kind,
-        notes=grid_notes((*layout.specs, *layout.by), layout.averaged, part.spec, weights),
-    )
+) -> _Grid:
+    means, groups = parse_specs(specs, by, variables)
+    inner = tuple(variables[name] for name in means)
+    outer = tuple(variables[name] for name in groups)
+    rest = tuple(v for name, v in variables.items() if name not in (*means, *groups))
+    share, empty = averaging_weights(weights, _slowest_first(inner, outer), rest, design)
+    notes = grid_notes((*inner, *outer), rest, spec, weights)
+    return _Grid(inner, outer, rest, fixed_part(design, spec), share, empty, notes)
+
+
+def _slowest_first(specs: tuple[Variable, ...], by: tuple[Variable, ...]) -> tuple[Variable, ...]:
+    return (*by[::-1], *specs[::-1])
 
 
 def _mean_offset(design: Design) -> float:
