@@ -12,12 +12,15 @@ import pandas as pd
 from hglm.design import Design, DesignSpec
 from hglm.families import Family
 from hglm.fitting.record import Estimates
+from hglm.inference.diagnostics.check import check
 from hglm.inference.diagnostics.collinearity import vif
 from hglm.inference.diagnostics.conditional_aic import ConditionalAIC, conditional_aic
 from hglm.inference.diagnostics.influence import Influence, influence
 from hglm.inference.diagnostics.quantile_residuals import QuantileResiduals, quantile_residuals
 from hglm.inference.diagnostics.robust import ClusterRobust, RobustKind, cluster_robust
 from hglm.inference.simulate import RandomDraws
+from hglm.report import Report
+from hglm.report.check import check_report
 from hglm.report.marginal_means import EmmTable, emmeans, emtrends
 from hglm.typing import AnyArray
 
@@ -141,6 +144,10 @@ class Answering(ABC):
     def robust(self, kind: RobustKind = "CR2", by: str | AnyArray | None = None) -> ClusterRobust:
         """Covariance of the fixed effects that is robust within clusters."""
         return cluster_robust(self.estimates, self.design, kind, by)
+
+    def check(self, n: int = 250, seed: int = 1) -> Report:
+        """Check the fit and say in plain language what was found and what to do."""
+        return check_report(check(self.estimates, self.design, n, seed))
 
     def vif(self) -> pd.DataFrame:
         """Tabulate variance inflation factors of the fixed terms."""

@@ -74,6 +74,11 @@ class Model:
         self.formula = parse_formula(formula)
         base = resolve_family(family, link)
         self.family: Family = base if zero_inflation is None else ZeroInflated(base)
+        if trials is not None and self.family.support != "proportion":
+            raise OptionError(
+                f"The {self.family.name} family has no trials; leave `trials` out, or choose "
+                "a binomial family."
+            )
         others = {"dispersion": dispersion, "zero_inflation": zero_inflation}
         self.design: Design
         self.spec: DesignSpec

@@ -196,6 +196,8 @@ class Fit(Estimated, Answering):
         seed
             For ``new_levels="sample"``.
         """
+        if scale not in ("response", "link"):
+            raise OptionError(f'There is no scale {scale!r}: use "response" or "link".')
         if self._ordinal and scale == "response":
             eta = self.predict(data, random=random, scale="link", new_levels=new_levels, seed=seed)
             levels = self.design.response_levels

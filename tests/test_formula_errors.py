@@ -98,3 +98,9 @@ def test_formula_errors_are_value_errors_and_survive_pickling():
     with pytest.raises(ValueError, match="no `~`") as caught:
         parse_formula("y")
     assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
+
+
+def test_a_random_term_stands_once():
+    with pytest.raises(FormulaError, match="stands twice") as error:
+        parse_formula("y ~ x + (1 | g) + (1|g)")
+    assert str(error.value).splitlines()[-1].count("^") == len("(1|g)")

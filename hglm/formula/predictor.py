@@ -50,6 +50,7 @@ def parse_terms(
             parts.fixed += [*signs, *summand]
             continue
         _check_sign(signs, source)
+        _check_new(terms or (), parts.random, source)
         parts.random += terms or ()
         parts.offsets += [offset] if offset is not None else ()
     if parts.measured is not None:
@@ -61,6 +62,21 @@ def parse_terms(
         tuple(parts.offsets),
         None if parts.measured is None else parts.measured.formula,
     )
+
+
+def _check_new(
+    terms: Sequence[RandomTermFormula], before: Sequence[RandomTermFormula], source: str
+) -> None:
+    """Refuse a bar term that stands there already: the data cannot divide a variance."""
+    known = {(t.columns, t.factors) for t in before}
+    for term in terms:
+        if (term.columns, term.factors) in known:
+            raise FormulaError(
+                f"The random term `({term.columns} | {term.group})` stands twice, and its variance "
+                "cannot be divided between the two; leave one out.",
+                source,
+                term.span,
+            )
 
 
 def _summands(symbols: Sequence[Symbol]) -> Iterator[tuple[list[Symbol], list[Symbol]]]:

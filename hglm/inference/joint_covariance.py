@@ -75,7 +75,7 @@ def group_rows(
     for slot, S, term in zip(joint.slots, joint.maps, terms, strict=True):
         if term is not None:
             z = rows[slot.group].z
-            z[:, slot.columns] = term.z @ S
+            z[:, slot.columns] = term.columns() @ S
             rows[slot.group] = GroupRows(term.codes, z)  # the same codes for terms of one group
     return rows
 
