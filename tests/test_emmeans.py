@@ -247,6 +247,45 @@ def test_an_empty_cell_leaves_what_a_model_of_cells_gives() -> None:
     assert interaction["estimate"].isna().sum() == 1
 
 
+def test_means_of_the_counts_leave_zero_inflation_out() -> None:
+    fit = hglm.fit(
+        "count ~ mined + (1 | site)",
+        hglm.load_dataset("salamanders"),
+        family="poisson",
+        zero_inflation="~ 1",
+    )
+    table = means(fit, "mined", scale="response")
+    levels = table.frame["mined"]
+    expected = np.exp(fit.params["Intercept"] + fit.params["mined[T.no]"] * (levels == "no"))
+    np.testing.assert_allclose(table.frame["estimate"], expected)
+    assert "Of the counts alone" in str(table)
+
+
+def test_ordered_categories_have_locations_and_an_empty_cell_none() -> None:
+    data = hglm.load_dataset("wine")
+    data = data[(data["temp"] != "warm") | (data["contact"] != "yes")]
+    fit = hglm.fit("rating ~ temp * contact + (1 | judge)", data, family="cumulative")
+    table = means(fit, "temp", "contact")
+    expected = [0.0, fit.params["temp[T.warm]"], fit.params["contact[T.yes]"], np.nan]
+    np.testing.assert_allclose(table.frame["estimate"], expected)
+    assert "On the latent scale." in str(table)
+    assert table.pairs().frame["estimate"].isna().tolist() == [False, True]
+
+
+def test_truth_values_are_levels() -> None:
+    data = hglm.load_dataset("oats").assign(rich=lambda d: d["nitro"] > 0.3)
+    fit = hglm.fit("yield ~ rich + variety + (1 | block)", data)
+    pairs = means(fit, "rich").pairs().frame
+    assert pairs["contrast"].tolist() == ["False - True"]
+    assert pairs["estimate"][0] == pytest.approx(-fit.params["rich"])
+
+
+def test_a_number_with_two_values_is_averaged_like_a_factor() -> None:
+    fit = hglm.fit("y ~ v4 + trt + (1 | subject)", hglm.load_dataset("epil"), family="poisson")
+    half, fifth = (means(fit, "trt", at=at).frame["estimate"] for at in (None, {"v4": 0.2}))
+    np.testing.assert_allclose(half - fifth, 0.3 * fit.params["v4"])
+
+
 # Invariance ----------------------------------------------------------------------------
 
 

@@ -4,6 +4,7 @@ Rows are built by the recipe of the fit, so that transforms, splines, interactio
 and codings are those of the data, whatever the grid. They have all columns that
 the formula gives, also those that were dropped because they depend on others: a
 row is estimable where it has nothing in the null space of X with all columns.
+An intercept that thresholds replace is among them, but has no coefficient.
 """
 
 from __future__ import annotations
@@ -73,18 +74,19 @@ def fixed_part(design: Design, spec: DesignSpec) -> FixedPart:
         Of the fit.
     """
     recipe = spec.predictors["mean"]
-    p_all = len(recipe.kept) + len(design.mean.dropped)
-    whole = replace(recipe, kept=tuple(range(p_all)))
     # An offset given as an array is added by the caller, as its mean.
-    spec = replace(spec, predictors={"mean": whole}, offset_was_array=False)
-    kept = np.array(recipe.kept, dtype=np.intp)
+    spec = replace(spec, offset_was_array=False)
     if not design.mean.dropped:
-        return FixedPart(spec, kept, np.ones(p_all), np.empty((p_all, 0)))
+        p = len(recipe.kept)
+        return FixedPart(spec, np.arange(p), np.ones(p), np.empty((p, 0)))
+    p_all = len(spec.encoding.specs[recipe.formula.fixed].column_names)
+    spec = replace(spec, predictors={"mean": replace(recipe, kept=tuple(range(p_all)))})
     X = rebuild(spec, design.frame, groups=(), names=("mean",)).mean.X
     size = np.sqrt(np.mean(X**2, axis=0))
     size[size == 0.0] = 1.0
     *_, right = np.linalg.svd(np.linalg.qr(X / size, mode="r"), full_matrices=True)
-    return FixedPart(spec, kept, size, np.asarray(right[len(kept) :]).T)
+    kept = np.array(recipe.kept, dtype=np.intp)
+    return FixedPart(spec, kept, size, np.asarray(right[p_all - len(design.mean.dropped) :]).T)
 
 
 def grid_frame(axes: Sequence[Variable]) -> pd.DataFrame:

@@ -44,6 +44,8 @@ __all__ = ["marginal_means", "marginal_slopes", "method_of"]
 STEP = 5e-4
 """Half the step of differences, relative to the range of the covariate."""
 
+ZERO_INFLATED = "Of the counts alone: the extra zeros are not in these means."
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Grid:
@@ -142,7 +144,10 @@ def marginal_means(
         _, fitted = grid.part.evaluate(design.frame)
         offsets = offsets + _mean_offset(design) - weighted_mean(fitted, design.frequencies)
     means = grid.average(rows, offsets, estimates.beta, method_of(estimates, ddf), "overall")
-    return replace(means, scale=scale_of(family, design.response))
+    notes = means.notes
+    if any(parameter.name == "zero_inflation" for parameter in family.parameters):
+        notes = (*notes, ZERO_INFLATED)
+    return replace(means, scale=scale_of(family, design.response), notes=notes)
 
 
 def marginal_slopes(

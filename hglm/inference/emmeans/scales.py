@@ -76,7 +76,10 @@ def scale_of(family: Family, response: str = "") -> Scale:
     >>> scale_of(resolve_family("binomial")).ratio
     'Odds ratio'
     """
-    link = family.parameters[0].link
+    mean = family.parameters[0]
+    link = mean.link
+    if mean.name != "mean":  # the thresholds of ordered categories have no mean
+        return Scale(link, "latent", "Location")
     if link.name == "identity":
         return _of_transform(response)
     if link.name == "log":
