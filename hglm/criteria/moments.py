@@ -67,7 +67,9 @@ def moment_start(problem: LinearProblem, slots: Sequence[Slot] | None = None) ->
     for i, s in enumerate(slots):
         for j, t in enumerate(slots[: i + 1]):
             X = _pair_products(problem, s, t)  # [b, c, a, d]
-            block = np.einsum("hab,bcad,gcd->hg", bases[i], X, bases[j], optimize=True)
+            block = np.tensordot(
+                np.tensordot(bases[i], X, ((1, 2), (2, 0))), bases[j], ((1, 2), (1, 2))
+            )  # Σ_abcd basis_i[ab] X[bcad] basis_j[cd]
             system[ends[i] : ends[i + 1], ends[j] : ends[j + 1]] = block
             system[ends[j] : ends[j + 1], ends[i] : ends[i + 1]] = block.T
     right = np.append(np.concatenate(a), problem.gram[-1, -1])
@@ -112,9 +114,9 @@ def _pair_products(problem: LinearProblem, s: Slot, t: Slot) -> Matrix:
     for left, right in zip(q_s, q_t, strict=True):
         qq += left[:, None, rows] * right[None, :, cols]
     cross = flat @ qq.reshape(k_s * k_t, m).T
-    P_s = np.einsum("pbi,rai->pbra", q_s, q_s, optimize=True)
-    P_t = np.einsum("pcj,rdj->pcrd", q_t, q_t, optimize=True)
-    both = np.einsum("pbra,pcrd->bcad", P_s, P_t, optimize=True)
+    P_s = np.tensordot(q_s, q_s, (2, 2))  # [p, b, r, a]
+    P_t = np.tensordot(q_t, q_t, (2, 2))  # [p, c, r, d]
+    both = np.tensordot(P_s, P_t, ((0, 2), (0, 2))).transpose(0, 2, 1, 3)  # [b, c, a, d]
     X = (flat @ flat.T - cross - cross.T).reshape(k_s, k_t, k_s, k_t)
     return np.asarray(X + both)
 
