@@ -49,7 +49,7 @@ class Autoregressive:
         column = np.append(1.0, cosine * root)
         d_column = np.append(0.0, -rho * root + cosine**2 * d_root)
         power, d_power = rho**lags, cosine * lags * rho ** np.maximum(lags - 1, 0)
-        return np.tril(d_power * column + power * d_column)[None]
+        return np.asarray(np.tril(d_power * column + power * d_column)[None])
 
     def curvature(self, phi: Vector, k: int, weights: Matrix) -> Matrix:
         return complex_step_curvature(lambda x: self.derivatives(x, k), phi, weights)
