@@ -127,43 +127,50 @@ def evaluate(problem: LinearProblem, theta: Vector, reml: bool) -> Evaluation:
     GC = [r - zb for r, zb in zip(problem.rhs, products, strict=True)]  # Z'V^-1[Q e]
     g = s.combine(GC)
     G = [_half_solve(s.L_X, x[:-1]) for x in GC]  # L_X^-1 Q'V^-1Z: (p, k, q)
-    dT = problem.layout.derivatives(theta)
-    D = [d @ s.T[t].T + s.T[t] @ d.T for t, d in dT]
-    J = _projected_products(problem, s, [t for t, _ in dT], D, g, G)
+    dT = [x.structure.derivatives(theta[x.parameters], x.k) for x in problem.layout.slots]
+    U = _directions(problem, theta, dT, g)
+    J = _projected_products(problem, s, U, G)
+    quad = np.sum([np.tensordot(u, x, 2) for u, x in zip(U, g, strict=True)], axis=0)
     factor = _opened(problem, s.factor)
     FT, F = _sigma_gradient(problem, s, factor, g, G, reml)  # last: uses up the factor
-    gradient = np.array([2.0 * np.sum(FT[t] * d) for t, d in dT])
-    gg = [outer_sum(x, x) for x in g]
-    quad = np.array([np.sum(gg[t] * Di) for (t, _), Di in zip(dT, D, strict=True)])
     nu = problem.nobs - problem.p if reml else problem.nobs
+    gradient = np.zeros(len(theta))
     hessian = J / s.sigma2 - np.outer(quad, quad) / (nu * s.sigma2**2)
     hessian += 2.0 * problem.layout.curvature(theta, FT)
-    for i, (t, di) in enumerate(dT):
-        for j, (u, dj) in enumerate(dT[: i + 1]):
-            if t == u:
-                term = 2.0 * np.sum(di * (F[t] @ dj))
-                hessian[i, j] += term
-                if i != j:
-                    hessian[j, i] += term
+    for slot, d in zip(problem.layout.slots, dT, strict=True):
+        own = slot.parameters
+        gradient[own] = 2.0 * np.tensordot(d, slot.own(FT[slot.group]), 2)
+        hessian[own, own] += 2.0 * symmetrise(_flat(d) @ _flat(slot.own(F[slot.group]) @ d).T)
     return Evaluation(s.value, gradient, hessian, F, s)
 
 
+def _directions(
+    problem: LinearProblem, theta: Vector, dT: Sequence[Matrix], g: Sequence[Matrix]
+) -> list[Matrix]:
+    """D_i g for every parameter. (m, k, q) per group"""
+    U = [np.zeros((len(theta), *x.shape)) for x in g]
+    for slot, d in zip(problem.layout.slots, dT, strict=True):
+        T = slot.structure.factor(theta[slot.parameters], slot.k)
+        own = g[slot.group][slot.columns]
+        x = own.reshape(slot.k, -1)  # copies beside levels
+        if x.shape[1] > slot.k:
+            half = d @ T.T
+            change = (half + half.swapaxes(1, 2)) @ x
+        else:
+            change = d @ (T.T @ x) + T @ (d.swapaxes(1, 2) @ x)
+        U[slot.group][slot.parameters, slot.columns] = change.reshape(len(d), *own.shape)
+    return U
+
+
 def _projected_products(
-    problem: LinearProblem,
-    s: Solution,
-    groups: Sequence[int],
-    D: Sequence[Matrix],
-    g: Sequence[Matrix],
-    G: Sequence[Matrix],
+    problem: LinearProblem, s: Solution, U: Sequence[Matrix], G: Sequence[Matrix]
 ) -> Matrix:
     """f_i'Pf_j for f_i = Z D_i g, P = V^-1 - V^-1Q C Q'V^-1. (m, m)"""
-    U = [np.zeros((len(D), *x.shape)) for x in g]
-    for i, (t, Di) in enumerate(zip(groups, D, strict=True)):
-        U[t][i] = Di @ g[t]
+    m = len(U[0])
     rhs = problem.gramian.multiply(U)
     b = s.factor.modes(rhs)
-    J = np.zeros((len(D), len(D)))
-    across = np.zeros((len(D), problem.p))
+    J = np.zeros((m, m))
+    across = np.zeros((m, problem.p))
     for u, r, x, Gt in zip(U, rhs, b, G, strict=True):
         J += _flat(u) @ _flat(r).T - _flat(r) @ _flat(x).T
         across += _flat(u) @ _flat(Gt).T

@@ -12,6 +12,7 @@ complex step.
 from __future__ import annotations
 
 import numpy as np
+from scipy.linalg import lapack
 
 from hglm.typing import Matrix, Vector
 
@@ -27,6 +28,8 @@ __all__ = [
 
 SOA_LIMIT = 8
 """Largest order for which struct-of-arrays formulas beat stacked LAPACK."""
+LARGE = 64
+"""Least order at which a loop over levels costs nothing."""
 
 
 def matmul(a: Matrix, b: Matrix) -> Matrix:
@@ -65,6 +68,9 @@ def congruence(t: Matrix, a: Matrix) -> Matrix:
     """
     if t.shape == (1, 1):
         return np.asarray((t[0, 0] * t[0, 0]) * a)
+    d = np.diagonal(t)
+    if t.shape[0] == t.shape[1] and np.count_nonzero(t) == np.count_nonzero(d):
+        return np.asarray(np.multiply.outer(d, d)[:, :, None] * a)
     left = np.tensordot(t, a, (1, 0))  # (i, k, q)
     return np.asarray(np.tensordot(t, left, (1, 1)))  # symmetric: order of i, i is free
 
@@ -80,6 +86,7 @@ def inverse_logdet(a: Matrix) -> tuple[Matrix, Vector]:
     -------
     inverse : (k, k, q)
     logdet : (q,)
+        Not a number where a matrix is not positive definite.
     """
     k = a.shape[0]
     if k == 1:
@@ -88,13 +95,15 @@ def inverse_logdet(a: Matrix) -> tuple[Matrix, Vector]:
         return _inverse_2(a)
     if k <= SOA_LIMIT:
         return _inverse_ldl(a)
+    if k >= LARGE and not np.iscomplexobj(a):
+        return _inverse_cholesky(a)
     stacked = np.moveaxis(a, 2, 0)
     inverse = np.linalg.inv(stacked)
+    sign, logdet = np.linalg.slogdet(stacked)
     if np.iscomplexobj(a):
-        logdet = np.log(np.linalg.det(stacked / _diagonal_scale(stacked)))
-        logdet = logdet + np.log(np.diagonal(stacked, axis1=1, axis2=2)).sum(axis=1)
-    else:
-        logdet = np.linalg.slogdet(stacked)[1]
+        logdet = logdet + np.log(sign)
+    elif not _positive_definite(stacked):
+        logdet = np.full(len(stacked), np.nan)
     return np.ascontiguousarray(np.moveaxis(inverse, 0, 2)), logdet
 
 
@@ -162,10 +171,26 @@ def _inverse_ldl(a: Matrix) -> tuple[Matrix, Vector]:
     return -s, logdet + np.log(det)
 
 
-def _diagonal_scale(stacked: Matrix) -> Matrix:
-    """Column scaling that keeps the determinant of order one. (q, 1, k)"""
-    out: Matrix = np.diagonal(stacked, axis1=1, axis2=2)[:, None, :]
-    return out
+def _inverse_cholesky(a: Matrix) -> tuple[Matrix, Vector]:
+    """Invert level by level, where one matrix is work enough."""
+    inverse, logdet = np.empty_like(a), np.empty(a.shape[2])
+    for j in range(a.shape[2]):
+        L, info = lapack.dpotrf(a[:, :, j], lower=1, clean=0)
+        if info != 0:
+            return np.full_like(a, np.nan), np.full(a.shape[2], np.nan)
+        logdet[j] = 2.0 * np.log(np.diagonal(L)).sum()
+        below = np.tril(lapack.dpotri(L, lower=1, overwrite_c=1)[0])
+        inverse[:, :, j] = below + np.tril(below, -1).T
+    return inverse, logdet
+
+
+def _positive_definite(stacked: Matrix) -> bool:
+    """Whether all of the symmetric matrices (q, k, k) are positive definite."""
+    try:
+        np.linalg.cholesky(stacked)
+    except np.linalg.LinAlgError:
+        return False
+    return True
 
 
 def cholesky(a: Matrix) -> Matrix:
@@ -180,6 +205,8 @@ def cholesky(a: Matrix) -> Matrix:
     (k, k, q)
     """
     k = a.shape[0]
+    if k > SOA_LIMIT:
+        return np.ascontiguousarray(np.moveaxis(np.linalg.cholesky(np.moveaxis(a, 2, 0)), 0, 2))
     L = np.zeros_like(a)
     for j in range(k):
         column = a[j:, j] - np.einsum("imq,mq->iq", L[j:, :j], L[j, :j])
@@ -191,6 +218,8 @@ def cholesky(a: Matrix) -> Matrix:
 def lower_inverse(L: Matrix) -> Matrix:
     """Inverses of lower triangular matrices. (k, k, q)"""
     k = L.shape[0]
+    if k > SOA_LIMIT:
+        return np.ascontiguousarray(np.moveaxis(np.linalg.inv(np.moveaxis(L, 2, 0)), 0, 2))
     out = np.zeros_like(L)
     for j in range(k):
         out[j, j] = 1.0 / L[j, j]

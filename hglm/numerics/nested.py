@@ -74,7 +74,7 @@ class NestedStep:
     def reduce(self, rhs: Sequence[Matrix]) -> list[Matrix]:
         """Z_r'V_0^-1 y for the remaining groups, from Z'y of all groups."""
         return [
-            r - cells.parent.sum_last(batched_apply(ew, rhs[0]))
+            r - cells.with_values(ew).apply(rhs[0])
             for r, cells, ew in zip(rhs[1:], self.E, self.EW, strict=True)
         ]
 
@@ -107,10 +107,11 @@ class NestedStep:
         Q_r : list of (k_r, k, q)
             Its cross blocks with the remaining groups.
         """
-        U = np.eye(self.A.shape[0])[:, :, None] - matmul(self.A, self.W)
-        M = self.A.sum(axis=2) - matmul(matmul(self.A, self.W), self.A).sum(axis=2)
+        AW = matmul(self.A, self.W)
+        M = self.A.sum(axis=2) - matmul(AW, self.A).sum(axis=2)
         if not self.E:
             return M, self.W, []
+        U = np.eye(self.A.shape[0])[:, :, None] - AW
         Y = [
             _gathered_product(q, e.parent, e.values) for q, e in zip(diagonal, self.E, strict=True)
         ]  # Σ_s Q_rs E_s
