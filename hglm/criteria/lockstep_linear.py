@@ -31,6 +31,7 @@ __all__ = [
     "factor_basis",
     "is_linear_in_theta",
     "profile_many",
+    "sigma_slopes",
     "stacked_factors",
 ]
 
@@ -109,6 +110,53 @@ def profile_many(many: ManyResponses, rows: Codes, theta: Matrix) -> Profiled:
     theta : (a, m)
         Their parameters, in standardised columns.
     """
+    s = _solve(many, rows, theta)
+    a, k = len(rows), len(many.A)
+    value = s.logdet + many.nu * (1.0 + np.log(2.0 * np.pi * s.sigma2)) + many.constant
+    if many.reml:
+        value += s.logdet_X
+    MT = matmul(s.AT, s.inverse).reshape(k, k, a, -1).sum(axis=3)
+    slopes = MT.transpose(2, 0, 1) - _weighted(s.score, s.h, s.weight)
+    gradient = 2.0 * np.tensordot(slopes, many.basis, ((1, 2), (1, 2)))
+    return Profiled(np.where(s.feasible, value, np.inf), gradient, s.gamma, s.sigma2)
+
+
+def sigma_slopes(many: ManyResponses, rows: Codes, theta: Matrix) -> Matrix:
+    """F = ∂d/∂Σ of the criterion, for singular Σ too; see `profile_many`. (a, k, k)"""
+    s = _solve(many, rows, theta)
+    a, k = len(rows), len(many.A)
+    W = matmul(s.T, matmul(s.inverse, s.T.swapaxes(0, 1)))
+    M = (s.A - matmul(s.A, matmul(W, s.A))).reshape(k, k, a, -1).sum(axis=3)
+    return np.asarray(M.transpose(2, 0, 1) - _weighted(s.score, s.score, s.weight))
+
+
+@dataclass(frozen=True, slots=True)
+class _Solved:
+    """What value and derivatives have in common; level arrays end in (..., a q)."""
+
+    A: Matrix
+    T: Matrix
+    AT: Matrix
+    inverse: Matrix
+    """K^-1"""
+    h: Matrix
+    score: Matrix
+    """Z'V^-1[Q e], (p + 1, k, a q)."""
+    logdet: Vector
+    """(a,) log|V|."""
+    logdet_X: Vector
+    """(a,) log|Q'V^-1Q|."""
+    gamma: Matrix
+    """(a, p)"""
+    sigma2: Vector
+    """(a,)"""
+    weight: Matrix
+    """(a, p + 1, p + 1): Σ_cd weight_cd [Q e]_c [Q e]_d' is what the data say of V."""
+    feasible: BoolArray
+    """(a,)"""
+
+
+def _solve(many: ManyResponses, rows: Codes, theta: Matrix) -> _Solved:
     a, (p, k, q) = len(rows), many.QZ.shape
     A = np.tile(many.A, (1, 1, a))
     T = stacked_factors(many.basis, theta, q)  # (k, k, a q)
@@ -122,26 +170,31 @@ def profile_many(many: ManyResponses, rows: Codes, theta: Matrix) -> Profiled:
     C[p] = many.eZ[rows].transpose(1, 0, 2).reshape(k, a * q)
     h = batched_apply(matmul(inverse, T_t), C)
     b = batched_apply(T, h)
-    score = C - batched_apply(A, b)  # Z'V^-1[Q e]: (p + 1, k, a q)
     inner = many.gram[rows] - _by_response(C, a) @ _by_response(b, a).swapaxes(1, 2)
-    V_QQ, V_Qe = inner[:, :p, :p], inner[:, :p, p]
-    definite, logdet_X, covariance = _inverse(V_QQ)
+    V_Qe = inner[:, :p, p]
+    definite, logdet_X, covariance = _inverse(inner[:, :p, :p])
     gamma = np.einsum("apr,ar->ap", covariance, V_Qe)
     rss = inner[:, p, p] - np.einsum("ap,ap->a", gamma, V_Qe)
     feasible = definite & (rss > 0.0)
-    rss = np.where(feasible, rss, 1.0)
-    sigma2 = rss / many.nu
-    value = logdet.reshape(a, q).sum(axis=1) + many.nu * (1.0 + np.log(2.0 * np.pi * sigma2))
-    value += many.constant + (logdet_X if many.reml else 0.0)
-
+    sigma2 = np.where(feasible, rss, 1.0) / many.nu
     away = np.concatenate([-gamma, np.ones((a, 1))], axis=1)  # [Q e] -> e - Qγ
     weight = away[:, :, None] * away[:, None, :] / sigma2[:, None, None]
     if many.reml:
         weight[:, :p, :p] += covariance
-    MT = matmul(AT, inverse).reshape(k, k, a, q).sum(axis=3)
-    slopes = MT.transpose(2, 0, 1) - _weighted(score, h, weight)
-    gradient = 2.0 * np.tensordot(slopes, many.basis, ((1, 2), (1, 2)))
-    return Profiled(np.where(feasible, value, np.inf), gradient, gamma, sigma2)
+    return _Solved(
+        A=A,
+        T=T,
+        AT=AT,
+        inverse=inverse,
+        h=h,
+        score=C - batched_apply(A, b),
+        logdet=logdet.reshape(a, q).sum(axis=1),
+        logdet_X=logdet_X,
+        gamma=gamma,
+        sigma2=sigma2,
+        weight=weight,
+        feasible=feasible,
+    )
 
 
 def _by_response(x: Matrix, a: int) -> Matrix:
@@ -150,13 +203,13 @@ def _by_response(x: Matrix, a: int) -> Matrix:
     return x.reshape(c, k, a, levels // a).transpose(2, 0, 1, 3).reshape(a, c, -1)
 
 
-def _weighted(score: Matrix, h: Matrix, weight: Matrix) -> Matrix:
-    """Σ_j Σ_cd weight_cd score_c h_d', which is (Σ_j Z'P..PZ) T. (a, k, k)"""
+def _weighted(x: Matrix, y: Matrix, weight: Matrix) -> Matrix:
+    """Σ_j Σ_cd weight_cd x_c y_d' for x and y (c, k, a q). (a, k, k)"""
     a, c = weight.shape[:2]
-    k = score.shape[1]
-    mixed = weight @ _by_response(score, a)  # (a, c, k q)
+    k = x.shape[1]
+    mixed = weight @ _by_response(x, a)  # (a, c, k q)
     left = mixed.reshape(a, c, k, -1).transpose(0, 2, 1, 3).reshape(a, k, -1)
-    right = _by_response(h, a).reshape(a, c, k, -1).transpose(0, 2, 1, 3).reshape(a, k, -1)
+    right = _by_response(y, a).reshape(a, c, k, -1).transpose(0, 2, 1, 3).reshape(a, k, -1)
     return left @ right.swapaxes(1, 2)
 
 

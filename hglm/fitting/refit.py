@@ -58,7 +58,7 @@ def make_refitter(estimates: Estimates, design: Design) -> Refitter:
     if isinstance(state, LinearState):
         return make_linear_refitter(estimates, design, state)
     if is_stackable(estimates, state):
-        return make_laplace_refitter(estimates, state, partial(refit, estimates, design))
+        return make_laplace_refitter(estimates, state, design.y, partial(refit, estimates, design))
     return CompleteRefitter(estimates, design)
 
 

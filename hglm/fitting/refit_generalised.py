@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,6 +12,8 @@ from hglm.criteria.information import working_information
 from hglm.criteria.laplace import evaluate_laplace
 from hglm.criteria.lockstep_laplace import Stack, laplace_many, stack_responses
 from hglm.criteria.lockstep_linear import factor_basis, is_linear_in_theta
+from hglm.families.base import Response
+from hglm.fitting.generalised_start import generalised_start
 from hglm.fitting.record import Estimates, GeneralisedState
 from hglm.fitting.refit_record import (
     Refits,
@@ -19,18 +21,25 @@ from hglm.fitting.refit_record import (
     batch_size,
     off_boundary,
     smallest_sd,
+    snap,
 )
-from hglm.numerics.lockstep import Objective, Points, minimise_lockstep
+from hglm.numerics.lockstep import Lockstep, Objective, Points, minimise_lockstep
 from hglm.numerics.rows import RowPattern
 from hglm.numerics.trust_region import TrustRegion
-from hglm.typing import AnyArray, Codes, Matrix, Vector
+from hglm.typing import AnyArray, BoolArray, Codes, Matrix, Vector
 
 __all__ = ["LaplaceRefitter", "is_stackable", "make_laplace_refitter"]
 
-NEAR = 5e-2
-"""Directions of T below it are looked at one by one."""
+NEAR = 2e-2
+"""Directions of T below it are tried at zero."""
+PROBE = 0.1
+"""Standard deviation at which they are tested."""
+SETTINGS = TrustRegion(tolerance=1e-9, max_evaluations=60)
 START = 0.1
 """Least standard deviation of a direction of T at the start."""
+FLAT = 0.1
+"""Curvature of the deviance below which a predictor could be anything: its standard
+error is above √(2/0.1) on the scale of the link."""
 ARRAYS = 40
 """About as many arrays of the size of the rows are alive at a time."""
 
@@ -55,18 +64,16 @@ class LaplaceRefitter:
 
     def many(self, Y: Matrix) -> Refits:
         """Fit responses Y (n, B), one a column, in the rows of the design."""
-        basis = factor_basis(self.problem.layout)
-        responses = self.problem.terms.take(np.asfortranarray(Y)).T  # (B, n)
-        search = minimise_lockstep(
-            _objective(self.problem, responses, basis),
-            np.repeat(self.start[None], len(responses), axis=0),
-            self.hessian,
-            TrustRegion(tolerance=1e-9, max_evaluations=60),
-        )
-        theta = search.x[:, self.problem.n_fixed :]
-        regular = search.converged & (smallest_sd(basis, theta) > NEAR)
-        found = _refits(self.problem, search.x, np.tensordot(theta, basis, (1, 0)), search.value)
-        careful = [int(i) for i in np.flatnonzero(~regular)]
+        problem = self.problem
+        basis = factor_basis(problem.layout)
+        objective = _objective(problem, problem.terms.take(np.asfortranarray(Y)).T, basis)
+        starts = np.repeat(self.start[None], Y.shape[1], axis=0)
+        search = minimise_lockstep(objective, starts, self.hessian, SETTINGS)
+        low = smallest_sd(basis, search.x[:, problem.n_fixed :]) <= NEAR
+        psi, proven = _on_boundary(problem, objective, search, low & search.converged)
+        T = np.tensordot(psi[:, problem.n_fixed :], basis, (1, 0))  # (B, k, k)
+        found = replace(_refits(problem, psi, T, search.value), singular=proven)
+        careful = [int(i) for i in np.flatnonzero(~search.converged | (low & ~proven))]
         return found.with_rows(careful, [self._one(Y[:, i]) for i in careful])
 
     def _one(self, y: Vector) -> Refits:
@@ -92,7 +99,10 @@ def is_stackable(estimates: Estimates, state: GeneralisedState) -> bool:
 
 
 def make_laplace_refitter(
-    estimates: Estimates, state: GeneralisedState, complete: Callable[[Vector], Estimates]
+    estimates: Estimates,
+    state: GeneralisedState,
+    y: Vector,
+    complete: Callable[[Vector], Estimates],
 ) -> LaplaceRefitter:
     """Prepare to fit a model that `is_stackable` to other responses.
 
@@ -100,15 +110,47 @@ def make_laplace_refitter(
     ----------
     estimates, state
         Of the model.
+    y : (n,)
+        Response of the fit, in the rows of the design.
     complete
         Fits one response with all checks.
     """
     problem, psi, hessian = state.problem, state.psi, state.hessian
-    if estimates.certificate.singular or not np.isfinite(hessian).all():
-        theta = off_boundary(problem.layout, problem.theta(psi), START)
-        psi = np.concatenate([psi[: problem.n_fixed], theta])
+    n = problem.n_fixed
+    flat = not np.all(np.diagonal(hessian)[:n] > FLAT)
+    if flat:  # no way leads back from a dispersion, or an effect, that is infinite
+        psi = generalised_start(problem, Response(problem.terms.take(y), problem.likelihood.sizes))
+    if flat or estimates.certificate.singular or not np.isfinite(hessian).all():
+        psi = np.concatenate([psi[:n], off_boundary(problem.layout, problem.theta(psi), START)])
         hessian = working_information(problem, psi, evaluate_laplace(problem, psi))
     return LaplaceRefitter(estimates, problem, psi, hessian, complete)
+
+
+def _on_boundary(
+    problem: GeneralisedProblem, objective: Objective, search: Lockstep, low: BoolArray
+) -> tuple[Matrix, BoolArray]:
+    """Put small variances to zero where that costs nothing and none of them wants to grow.
+
+    As `hglm.fitting.generalised` does for one response.
+
+    Returns
+    -------
+    psi : (B, n_fixed + m)
+    proven : (B,)
+    """
+    rows, n, layout = np.flatnonzero(low), problem.n_fixed, problem.layout
+    psi, proven = search.x.copy(), np.zeros(len(low), dtype=bool)
+    if not rows.size:
+        return psi, proven
+    at_zero, opened = psi[rows], psi[rows]
+    at_zero[:, n:] = [snap(layout, x[n:], NEAR) for x in psi[rows]]
+    opened[:, n:] = [off_boundary(layout, x[n:], PROBE) for x in at_zero]
+    warm = search.warm[rows]
+    costless = objective(rows, at_zero, warm).value <= search.value[rows] + 1e-6
+    best = objective(rows, opened, warm).value >= search.value[rows] - 1e-7
+    proven[rows] = costless & best
+    psi[proven] = at_zero[costless & best]
+    return psi, proven
 
 
 def _objective(problem: GeneralisedProblem, responses: Matrix, basis: Matrix) -> Objective:

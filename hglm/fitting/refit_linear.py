@@ -24,18 +24,15 @@ from hglm.criteria.profiled import evaluate
 from hglm.design.arrays import Design
 from hglm.fitting.certificate import Certificate
 from hglm.fitting.linear import LinearOptimum, fit_linear
+from hglm.fitting.lockstep_search import find_optima
 from hglm.fitting.record import Estimates, LinearState
-from hglm.fitting.refit_record import Refits, attempt, batch_size, off_boundary, smallest_sd
+from hglm.fitting.refit_record import Refits, attempt, batch_size, off_boundary
 from hglm.numerics.gramian import level_products
-from hglm.numerics.lockstep import Points, minimise_lockstep
 from hglm.numerics.related import relate_sums
-from hglm.numerics.trust_region import TrustRegion
-from hglm.typing import AnyArray, Codes, Matrix, Vector
+from hglm.typing import Matrix, Vector
 
 __all__ = ["LinearRefitter", "make_linear_refitter"]
 
-NEAR = 1e-2
-"""Directions of T below it, in units of the residual, are looked at one by one."""
 START = 0.1
 """Least standard deviation of a direction of T at the start."""
 
@@ -73,32 +70,19 @@ class LinearRefitter:
         rows = _residuals(self, Y)
         if not self.lockstep:
             return Refits.join([self._one(rows, i, None) for i in range(Y.shape[1])])
-        found, near = self._search(rows)
-        careful = [(i, self._one(rows, i, theta)) for i, theta in near]
-        return found.with_rows([i for i, _ in careful], [part for _, part in careful])
-
-    def _search(self, rows: _Residuals) -> tuple[Refits, list[tuple[int, Vector | None]]]:
-        """Fit all in lock-step; those to look at again, with a θ to start from."""
         many = self._cross_products(rows)
-        n = len(rows.gamma)
-
-        def objective(at: Codes, theta: Matrix, _: AnyArray | None) -> Points:
-            return profile_many(many, at, theta).points
-
-        search = minimise_lockstep(
-            objective,
-            np.repeat(self.start[None], n, axis=0),
-            self.hessian,
-            TrustRegion(tolerance=1e-10, max_evaluations=60),
+        optima = find_optima(many, self.problem.layout, self.start, self.hessian)
+        final = profile_many(many, np.arange(len(rows.gamma)), optima.theta)
+        factors = np.tensordot(optima.theta, many.basis, (1, 0))  # (B, k, k)
+        found = replace(
+            self._refits(rows.gamma + final.gamma, factors, final.sigma2, final.value),
+            singular=optima.singular,
         )
-        final = profile_many(many, np.arange(n), search.x)
-        regular = smallest_sd(many.basis, search.x) > NEAR
-        near = [
-            (int(i), search.x[i] if search.converged[i] else None)
-            for i in np.flatnonzero(~(search.converged & regular))
-        ]
-        factors = np.tensordot(search.x, many.basis, (1, 0))  # (B, k, k)
-        return self._refits(rows.gamma + final.gamma, factors, final.sigma2, final.value), near
+        careful = [int(i) for i in np.flatnonzero(~optima.settled)]
+        starts = [optima.theta[i] if optima.converged[i] else None for i in careful]
+        return found.with_rows(
+            careful, [self._one(rows, i, t) for i, t in zip(careful, starts, strict=True)]
+        )
 
     def _cross_products(self, rows: _Residuals) -> ManyResponses:
         problem, p = self.problem, self.problem.p

@@ -22,6 +22,7 @@ __all__ = [
     "batch_size",
     "off_boundary",
     "smallest_sd",
+    "snap",
 ]
 
 NUMBERS = 3_000_000
@@ -171,6 +172,12 @@ def smallest_sd(basis: Matrix, theta: Matrix) -> Vector:
     """Smallest singular value of T for each θ (B, m). (B,)"""
     factors = np.tensordot(theta, basis, (1, 0))  # (B, k, k)
     return np.asarray(np.linalg.svd(factors, compute_uv=False)[:, -1], dtype=np.float64)
+
+
+def snap(layout: Layout, theta: Vector, bound: float) -> Vector:
+    """Put the standard deviations of directions below `bound` to zero. (m,)"""
+    parts = [s.structure.canonical(theta[s.parameters], s.k, bound) for s in layout.slots]
+    return np.concatenate(parts)
 
 
 def off_boundary(layout: Layout, theta: Vector, least: float) -> Vector:
