@@ -23,7 +23,7 @@ from hglm.formula.hints import listing
 from hglm.inference.emmeans.contrast_methods import Contrasts, Means, find_method
 from hglm.inference.emmeans.contrasts import assemble, value_label
 from hglm.inference.emmeans.estimable import EstimableSet
-from hglm.inference.emmeans.means import marginal_means
+from hglm.inference.emmeans.means import Ddf, marginal_means, method_of
 from hglm.inference.emmeans.notes import variables_of_terms
 from hglm.inference.emmeans.specs import Names, names_of
 from hglm.inference.emmeans.tables import joint_frame
@@ -64,7 +64,7 @@ def joint_tests(
     by: Names | None = None,
     at: Mapping[str, Any] | None = None,
     weights: str = "equal",
-    ddf: str | float = "asymptotic",
+    ddf: Ddf = "asymptotic",
 ) -> pd.DataFrame:
     """Test each term of the model by interaction contrasts of marginal means.
 
@@ -92,6 +92,7 @@ def joint_tests(
     terms = variables_of_terms(spec, tuple(variables))
     inner = [tuple(name for name in variables if name in t and name not in groups) for t in terms]
     subsets = {s: None for t in inner for r in range(1, len(t) + 1) for s in combinations(t, r)}
+    method = method_of(estimates, ddf)
     tables = []
     for names in sorted(subsets, key=len):
         means = marginal_means(
@@ -103,7 +104,7 @@ def joint_tests(
             by=groups,
             at={**spread, **(at or {})},
             weights=weights,
-            ddf=ddf,
+            ddf=method,
         )
         table = joint_frame(interaction_contrast(means))
         table.insert(0, "term", ":".join(names))

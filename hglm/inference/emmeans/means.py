@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -39,7 +39,10 @@ from hglm.inference.emmeans.weights import averaging_weights
 from hglm.inference.tests import Denominator, Fixed, denominator
 from hglm.typing import BoolArray, Matrix, Vector
 
-__all__ = ["marginal_means", "marginal_slopes", "method_of"]
+__all__ = ["Ddf", "marginal_means", "marginal_slopes", "method_of"]
+
+Ddf: TypeAlias = str | float | Denominator
+"""A method of degrees of freedom by name, a number, or a prepared method."""
 
 STEP = 5e-4
 """Half the step of differences, relative to the range of the covariate."""
@@ -111,7 +114,7 @@ def marginal_means(
     *,
     at: Mapping[str, Any] | None = None,
     weights: str = "equal",
-    ddf: str | float = "asymptotic",
+    ddf: Ddf = "asymptotic",
     offset: float | None = None,
 ) -> EstimableSet:
     """Average predictions over a reference grid.
@@ -130,7 +133,8 @@ def marginal_means(
     weights
         See `hglm.inference.emmeans.weights`.
     ddf
-        See `hglm.inference.tests.denominator`; or a number of degrees of freedom.
+        See `hglm.inference.tests.denominator`; or a number of degrees of freedom, or
+        a method that was prepared before.
     offset
         Value of the offset, in place of its mean.
     """
@@ -161,7 +165,7 @@ def marginal_slopes(
     *,
     at: Mapping[str, Any] | None = None,
     weights: str = "equal",
-    ddf: str | float = "asymptotic",
+    ddf: Ddf = "asymptotic",
 ) -> EstimableSet:
     """Average the slope of the linear predictor in a covariate over a reference grid.
 
@@ -198,10 +202,12 @@ def marginal_slopes(
     return replace(slopes, scale=scale, kind="slopes")
 
 
-def method_of(estimates: Estimates, ddf: str | float) -> Denominator:
+def method_of(estimates: Estimates, ddf: Ddf) -> Denominator:
     """Return the covariance and degrees of freedom by a method, or fixed ones."""
     if isinstance(ddf, str):
         return denominator(estimates, ddf)
+    if not isinstance(ddf, (int, float)):
+        return ddf
     if not ddf > 0.0:
         raise OptionError(f"The option ddf={ddf!r} is not positive; give a method or a number.")
     return Fixed(estimates.vcov, float(ddf))
