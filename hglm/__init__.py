@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hglm.comparison import compare, table
     from hglm.datasets import describe_dataset, list_datasets, load_dataset
+    from hglm.design.relationship import Relationship
     from hglm.empirical import ebayes
     from hglm.fitting.methods import ML, REML, Laplace, Quadrature
     from hglm.measurement import MeasurementFit
@@ -25,6 +26,7 @@ __all__ = [
     "MeasurementFit",
     "Model",
     "Quadrature",
+    "Relationship",
     "compare",
     "describe_dataset",
     "ebayes",
@@ -39,6 +41,7 @@ __all__ = [
 _HOMES = {
     "hglm.comparison": ("compare", "table"),
     "hglm.datasets": ("describe_dataset", "list_datasets", "load_dataset"),
+    "hglm.design.relationship": ("Relationship",),
     "hglm.empirical": ("ebayes",),
     "hglm.fitting.methods": ("ML", "REML", "Laplace", "Quadrature"),
     "hglm.measurement": ("MeasurementFit",),

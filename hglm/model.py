@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from hglm.design import Design, DesignSpec, build_design, check_levels
+from hglm.design import (
+    Design,
+    DesignSpec,
+    build_design,
+    check_levels,
+    has_no_residual,
+    without_residual,
+)
 from hglm.errors import OptionError
 from hglm.families import Family, resolve_family
 from hglm.families.zero import ZeroInflated
@@ -31,8 +38,8 @@ class Model:
         R-style formula with lme4's random terms, see `hglm.fit`.
     data
         Data frame of pandas, polars, pyarrow or another library known to narwhals.
-    family, link, weights, frequencies, trials, offset, dispersion, zero_inflation, contrasts, \
-    missing
+    family, link, weights, frequencies, trials, offset, dispersion, zero_inflation, covariances, \
+    contrasts, missing
         As in `hglm.fit`.
 
     Attributes
@@ -68,6 +75,7 @@ class Model:
         offset: str | Vector | None = None,
         dispersion: str | None = None,
         zero_inflation: str | None = None,
+        covariances: Mapping[str, Any] | None = None,
         contrasts: Mapping[str, Any] | None = None,
         missing: str = "drop",
     ) -> None:
@@ -90,11 +98,15 @@ class Model:
             frequencies=frequencies,
             trials=trials,
             offset=offset,
+            covariances=covariances,
             contrasts=contrasts,
             missing=missing,
             categorical=self.family.support in ("proportion", "category"),
             intercept=self.family.support != "category",
         )
+        if self.family.name == "gaussian" and has_no_residual(self.design):
+            to_dispersion = self.family.parameters[1].link.link
+            self.design, self.spec = without_residual(self.design, self.spec, to_dispersion)
 
     @property
     def is_linear(self) -> bool:
@@ -203,6 +215,7 @@ def fit(
     offset: str | Vector | None = None,
     dispersion: str | None = None,
     zero_inflation: str | None = None,
+    covariances: Mapping[str, Any] | None = None,
     contrasts: Mapping[str, Any] | None = None,
     missing: str = "drop",
     start: Vector | None = None,
@@ -235,10 +248,17 @@ def fit(
     offset : str or (n,), optional
         Known part of the linear predictor, added to `offset(...)` terms.
     dispersion
-        Formula of the dispersion on its link scale, such as ``"~ x + (1 | g)"``.
+        Formula of the dispersion on its link scale, such as ``"~ x + (1 | g)"``. ``"~ 0"``
+        leaves a Gaussian model no residual variance: all is in the random effects.
     zero_inflation
         Formula of the probability of an extra zero, on the logit scale; of a zero at
         all (a hurdle) with a zero-truncated family.
+    covariances
+        Grouping factor -> how its levels are related: a data frame with the levels as
+        index and columns (a pedigree's, a phylogeny's or a kinship matrix), a pair
+        (matrix, labels), or `hglm.Relationship`, which takes sparse precisions too. It
+        is for the terms written `known(... | group)`, or else for all terms of the
+        group.
     contrasts
         Column -> ``"treatment"``, ``"sum"``, ``"helmert"``, ``"poly"``, ...
     missing
@@ -277,6 +297,7 @@ def fit(
         offset=offset,
         dispersion=dispersion,
         zero_inflation=zero_inflation,
+        covariances=covariances,
         contrasts=contrasts,
         missing=missing,
     )

@@ -81,6 +81,8 @@ def apply_predictor(
         if chosen(recipe.formula)
     )
     offset = _sum(spec.formula, values, offset)
+    if spec.constant:
+        offset = spec.constant + (np.zeros(len(values.index)) if offset is None else offset)
     return _predictor(columns[spec.formula.fixed], spec.kept, offset, random)
 
 

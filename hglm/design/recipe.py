@@ -35,6 +35,8 @@ class PredictorSpec:
     kept: tuple[int, ...]
     """Positions of the columns of the fixed part that do not depend on others."""
     random: tuple[TermSpec, ...]
+    constant: float = 0.0
+    """Added to the offsets."""
 
 
 @dataclass(frozen=True, slots=True)
