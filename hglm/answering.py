@@ -18,9 +18,11 @@ from hglm.inference.diagnostics.conditional_aic import ConditionalAIC, condition
 from hglm.inference.diagnostics.influence import Influence, influence
 from hglm.inference.diagnostics.quantile_residuals import QuantileResiduals, quantile_residuals
 from hglm.inference.diagnostics.robust import ClusterRobust, RobustKind, cluster_robust
+from hglm.inference.emmeans import joint_tests
 from hglm.inference.simulate import RandomDraws
 from hglm.report import Report
 from hglm.report.check import check_report
+from hglm.report.coefficients import default_ddf
 from hglm.report.marginal_means import EmmTable, emmeans, emtrends
 from hglm.typing import AnyArray
 
@@ -116,6 +118,26 @@ class Answering(ABC):
             weights=weights,
             ddf=ddf,
             level=level,
+        )
+
+    def joint_tests(
+        self,
+        by: Names | None = None,
+        *,
+        at: Mapping[str, Any] | None = None,
+        weights: str = "equal",
+        ddf: str | float | None = None,
+    ) -> pd.DataFrame:
+        """Test all terms on the reference grid, by levels of `by`; else as in `emmeans`."""
+        return joint_tests(
+            self.estimates,
+            self.design,
+            self.spec,
+            self.family,
+            by=by,
+            at=at,
+            weights=weights,
+            ddf=default_ddf(self.estimates) if ddf is None else ddf,
         )
 
     def quantile_residuals(

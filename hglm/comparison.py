@@ -7,6 +7,8 @@ from typing import Literal
 
 import pandas as pd
 
+from hglm.empirical.compare import compare as compare_priors
+from hglm.empirical.result import EBayes
 from hglm.errors import OptionError
 from hglm.inference.compare import Candidate, compare_table
 from hglm.report import Report
@@ -27,7 +29,8 @@ def compare(
     Parameters
     ----------
     *fits
-        Two or more fits to the same data.
+        Two or more fits to the same data; or of `hglm.ebayes`, whose priors are then
+        compared by their marginal likelihoods.
     refit
         Fit models again by maximum likelihood that were fitted by REML. Without it
         models fitted by REML must have the same fixed part.
@@ -56,6 +59,8 @@ def compare(
     intercepts     NaN  NaN
     slopes      42.139  2.0
     """
+    if fits and all(isinstance(f, EBayes) for f in fits):
+        return compare_priors(*fits)  # type: ignore[arg-type]
     for one in fits:
         if not isinstance(one, Fit):
             raise OptionError(
