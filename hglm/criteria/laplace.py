@@ -72,7 +72,7 @@ def evaluate_laplace(
     mode = find_mode(problem, T, problem.fixed_predictors(psi), start, tolerance)
     if mode is None:
         return MarginalEvaluation(np.inf, np.full(len(psi), np.nan), None)
-    value = mode.penalised - 0.5 * mode.decrement + 0.5 * mode.factor.logdet
+    value = mode.minimum + 0.5 * mode.factor.logdet
     if not T:
         gradient = adjoint_gradient(problem, psi, mode, {}, [], [])
         return MarginalEvaluation(2.0 * value, 2.0 * gradient, mode)

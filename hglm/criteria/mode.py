@@ -8,7 +8,19 @@ where the link is canonical (Bates et al. 2015; Kristensen et al. 2016, JSS
     (Λ'AΛ + I) u_new = Λ'(s + A b),    b_new = Λ(Λ'AΛ + I)^-1Λ'(s + A b)
 
 in terms of b alone, so that a singular Λ is no special case; u follows from
-u = Λ'(s + A b - A b_new).
+u = Λ'(s + A b - A b_new). From the second step on, u = Λ'v is known, and the same step
+is found from what is small near the mode, whatever the size of A,
+
+    b_new - b = Λ(Λ'AΛ + I)^-1Λ'(s - v),     v_new = s - A(b_new - b).
+
+To second order in the step d that is left at the end, the minimum of h is
+
+    -Σ l_i - s'd_b + d_b'A d_b/2 + |u_new|²/2 = h(u) - g'd_u/2,     g = Λ's - u,
+
+of which the left side is precise where A is huge (a residual variance near zero). There
+b is precise but s, and with it u, is not, so that u_new is then corrected by
+
+    (Λ'AΛ + I)^-1Λ'A(b_new - Λu_new).
 
 Where a weight is negative and the step's matrix is not positive definite
 (families whose log density is not concave), the absolute weights are used for
@@ -39,6 +51,8 @@ MAX_ITERATIONS = 100
 MAX_HALVINGS = 30
 ROUNDING = 1e-12
 """Decrements below it may be all rounding error: then they stop falling."""
+AGREEMENT = 1e-6
+"""Largest |A(b - Λu)| that is left as it is; it matters by its square."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +69,8 @@ class Mode:
     """Λ d_u."""
     decrement: float
     """g'd, twice the fall of h that the step promises."""
-    penalised: float
-    """h(u)."""
+    minimum: float
+    """h at the mode, to second order in d."""
     factor: Factor
     """Of Λ'Z'WZΛ + I at u."""
     jet: Jet
@@ -98,6 +112,7 @@ def find_mode(
         return find_mode(problem, T, fixed, None, tolerance)
     if not np.isfinite(h):
         return None
+    v = None if start is not None else [np.zeros_like(x) for x in u]
     previous = np.inf
     for iteration in range(1, MAX_ITERATIONS + 1):
         observed = _factor(problem, T, jet, absolute=False)
@@ -105,17 +120,17 @@ def find_mode(
         if factor is None:
             return None
         scores = problem.pattern.sums(_scores(problem, jet))
-        u_new, b_new = _newton(factor, T, scores, b)
-        d_u = [x - y for x, y in zip(u_new, u, strict=True)]
-        d_b = [x - y for x, y in zip(b_new, b, strict=True)]
-        gradient = [
-            batched_apply(t.T[:, :, None], s) - x for t, s, x in zip(T, scores, u, strict=True)
-        ]
-        decrement = sum(float(np.sum(g * d)) for g, d in zip(gradient, d_u, strict=True))
+        d_b, moved = _newton(factor, scores, b, v)
+        v_new = [s - a for s, a in zip(scores, moved, strict=True)]
+        d_u = _difference(_half(T, v_new), u)
+        decrement = _inner(_difference(_half(T, scores), u), d_u)
         stalled = decrement < ROUNDING and decrement > 0.1 * previous
         previous = decrement
         if observed is not None and (decrement < tolerance or stalled):
-            return Mode(u, b, d_u, d_b, decrement, h, factor, jet, scores, iteration)
+            d_u = _corrected(factor, T, u, d_u, b, d_b)
+            curved = 0.5 * (_inner(d_b, moved) + _inner(d_u, d_u)) + _inner(d_u, u)
+            minimum = h + curved - _inner(scores, d_b)
+            return Mode(u, b, d_u, d_b, decrement, minimum, factor, jet, scores, iteration)
         size = 1.0 if is_quadratic(problem, jet) else _step_size(problem, d_b)
         for _ in range(MAX_HALVINGS):
             u_try = [x + size * d for x, d in zip(u, d_u, strict=True)]
@@ -126,8 +141,16 @@ def find_mode(
             size *= 0.5
         else:
             return None
+        v = _moved(v, v_new, size)
         u, b, jet, h = u_try, b_try, jet_try, h_try
     return None
+
+
+def _moved(v: list[Matrix] | None, v_new: list[Matrix], size: float) -> list[Matrix] | None:
+    """Find v after a step of this size; None where it cannot be known."""
+    if v is None:
+        return v_new if size == 1.0 else None
+    return [x + size * (y - x) for x, y in zip(v, v_new, strict=True)]
 
 
 def is_quadratic(problem: GeneralisedProblem, jet: Jet) -> bool:
@@ -209,15 +232,53 @@ def _is_definite(factor: Factor) -> bool:
 
 
 def _newton(
-    factor: Factor, T: Sequence[Matrix], scores: Sequence[Matrix], b: Sequence[Matrix]
+    factor: Factor, scores: Sequence[Matrix], b: Sequence[Matrix], v: Sequence[Matrix] | None
 ) -> tuple[list[Matrix], list[Matrix]]:
-    if not T:
+    """Find the step of b, and A times it."""
+    if not b:
         return [], []
-    rhs = [s + ab for s, ab in zip(scores, factor.gramian.multiply(b), strict=True)]
-    b_new = factor.modes(rhs)
-    left = factor.gramian.multiply(b_new)
-    u_new = [batched_apply(t.T[:, :, None], r - a) for t, r, a in zip(T, rhs, left, strict=True)]
-    return u_new, b_new
+    multiply = factor.gramian.multiply
+    if v is None:
+        b_new = factor.modes([s + ab for s, ab in zip(scores, multiply(b), strict=True)])
+        step = _difference(b_new, b)
+    else:
+        step = factor.modes(_difference(scores, v))
+    return step, multiply(step)
+
+
+def _corrected(
+    factor: Factor,
+    T: Sequence[Matrix],
+    u: Sequence[Matrix],
+    d_u: list[Matrix],
+    b: Sequence[Matrix],
+    d_b: Sequence[Matrix],
+) -> list[Matrix]:
+    """Make the step of u agree with that of b, where rounding has parted them."""
+    if not T:
+        return d_u
+    parted = [
+        x + d - batched_apply(t[:, :, None], y + e)
+        for x, d, t, y, e in zip(b, d_b, T, u, d_u, strict=True)
+    ]
+    force = factor.gramian.multiply(parted)
+    if max(float(np.abs(x).max()) for x in force) < AGREEMENT:
+        return d_u
+    left = _difference(force, factor.gramian.multiply(factor.modes(force)))
+    return [x + y for x, y in zip(d_u, _half(T, left), strict=True)]
+
+
+def _half(T: Sequence[Matrix], x: Sequence[Matrix]) -> list[Matrix]:
+    """Λ'x."""
+    return [batched_apply(t.T[:, :, None], y) for t, y in zip(T, x, strict=True)]
+
+
+def _difference(x: Sequence[Matrix], y: Sequence[Matrix]) -> list[Matrix]:
+    return [a - b for a, b in zip(x, y, strict=True)]
+
+
+def _inner(x: Sequence[Matrix], y: Sequence[Matrix]) -> float:
+    return sum(float(np.sum(a * b)) for a, b in zip(x, y, strict=True))
 
 
 def _step_size(problem: GeneralisedProblem, d_b: Sequence[Matrix]) -> float:
