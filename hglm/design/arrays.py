@@ -97,6 +97,31 @@ class RandomTerm:
                 out += np.take(b[:, a], self.codes, mode="clip") * self.z[:, a]
         return out if known.all() else np.where(known, out, 0.0)
 
+    def variances(self, covariance: Matrix, own: bool | None = None) -> Vector:
+        """Variance of z'b row by row, known level or not.
+
+        Parameters
+        ----------
+        covariance : (k, k)
+            Of the coefficients of one level, where levels are independent.
+        own
+            Of related levels only the part that a level has of its own, or that it
+            shares with those of the fit; both if None.
+
+        Returns
+        -------
+        (n,)
+        """
+        if self.positions is not None:
+            out: Vector = np.diagonal(covariance)[self.positions.codes]
+        else:
+            out = np.einsum("ni,ij,nj->n", self.z, covariance, self.z, optimize=True)
+        if self.relation is None:
+            return np.zeros(len(out)) if own else out
+        shared, rest = (self.relation.root**2).sum(axis=1), self.relation.rest
+        factor = shared + rest if own is None else rest if own else shared
+        return out * np.where(self.codes >= 0, factor[np.maximum(self.codes, 0)], 1.0)
+
     def columns(self) -> Matrix:
         """Write the columns out, indicators too. (n, k)"""
         if self.positions is None:

@@ -38,6 +38,8 @@ class TermEstimate:
     """(q, k) conditional modes b."""
     predictor: str = "mean"
     """Linear predictor in which the term stands."""
+    theta: Vector = field(default_factory=lambda: np.zeros(0))
+    """(m,) covariance parameters of the term."""
     parameters: Mapping[str, float] = field(default_factory=dict)
     """What the structure has beside standard deviations of single coefficients:
     ``"sd"`` where all have the same, ``"rho"``, ``"range"``, ..."""

@@ -77,6 +77,7 @@ def term_estimates(
                 covariance=sigma**2 * T @ T.T,
                 modes=np.ascontiguousarray((S @ effects).T),
                 predictor=name,
+                theta=own,
                 parameters=slot.structure.parameters(own, slot.k, sigma),
                 coordinates=term.coordinates,
                 relation=term.relation,

@@ -28,6 +28,7 @@ from hglm.fitting.record import Estimates, TermEstimate
 from hglm.inference.errors_of_fit import joint_covariance
 from hglm.inference.joint_covariance import JointCovariance
 from hglm.inference.quantiles import critical_value
+from hglm.numerics.related import level_blocks
 from hglm.typing import Matrix
 
 __all__ = ["coef_frame", "conditional_covariances", "ranef_frame"]
@@ -51,7 +52,7 @@ def conditional_covariances(estimates: Estimates, beta: bool = False) -> list[Ma
     """
     joint = joint_covariance(estimates)
     blocks = _blocks(joint)
-    return _by_term(joint, _with_fixed(joint, blocks) if beta else blocks)
+    return _by_term(estimates, joint, _with_fixed(joint, blocks) if beta else blocks)
 
 
 def ranef_frame(estimates: Estimates, level: float = 0.95, beta: bool = False) -> pd.DataFrame:
@@ -78,8 +79,8 @@ def ranef_frame(estimates: Estimates, level: float = 0.95, beta: bool = False) -
     z = critical_value(level)
     joint = joint_covariance(estimates)
     blocks = _blocks(joint)
-    conditional = _by_term(joint, blocks)
-    errors = _by_term(joint, _with_fixed(joint, blocks)) if beta else conditional
+    conditional = _by_term(estimates, joint, blocks)
+    errors = _by_term(estimates, joint, _with_fixed(joint, blocks)) if beta else conditional
     parts = []
     for term, given, error in zip(estimates.terms, conditional, errors, strict=True):
         reliability = _reliability(term, given)
@@ -157,19 +158,25 @@ def _with_fixed(joint: JointCovariance, blocks: Sequence[Matrix]) -> list[Matrix
     ]
 
 
-def _by_term(joint: JointCovariance, blocks: Sequence[Matrix]) -> list[Matrix]:
+def _by_term(
+    estimates: Estimates, joint: JointCovariance, blocks: Sequence[Matrix]
+) -> list[Matrix]:
     """Covariances in the user's columns, (q, k, k) per term."""
     out = []
-    for slot, S in zip(joint.slots, joint.maps, strict=True):
-        Q = np.moveaxis(blocks[slot.group][slot.columns, slot.columns], 2, 0)  # (q, k, k)
-        V = joint.scale * (S @ Q @ S.T)
+    for term, slot, S in zip(estimates.terms, joint.slots, joint.maps, strict=True):
+        Q = blocks[slot.group][slot.columns, slot.columns]  # (k, k, q)
+        if term.relation is not None:
+            Q = level_blocks(Q, term.relation.root)
+        V = joint.scale * (S @ np.moveaxis(Q, 2, 0) @ S.T)
         out.append(0.5 * (V + V.swapaxes(1, 2)))
     return out
 
 
 def _reliability(term: TermEstimate, conditional: Matrix) -> Matrix:
     """1 - Var(b | y)/Var(b), coefficient by coefficient. (q, k)"""
-    prior = np.diagonal(term.covariance)  # (k,)
+    prior = np.diagonal(term.covariance)[None]  # (1, k)
+    if term.relation is not None:
+        prior = prior * (term.relation.root**2).sum(axis=1)[:, None]
     posterior = np.diagonal(conditional, axis1=1, axis2=2)  # (q, k)
     ratio = np.divide(posterior, prior, out=np.ones(posterior.shape), where=prior > 0.0)
     return np.clip(1.0 - ratio, 0.0, 1.0)

@@ -13,6 +13,7 @@ from hglm.design.table import labels
 from hglm.errors import DataError, OptionError
 from hglm.fitting.record import Estimates, TermEstimate
 from hglm.formula.hints import did_you_mean
+from hglm.inference.extension import Extended, extend
 
 __all__ = ["Conditioning", "chosen_groups", "pair_terms", "refuse_new_levels"]
 
@@ -35,6 +36,10 @@ class Conditioning:
                 f"`{self.estimate.group}`; build them by `prediction_rows` with the same options."
             )
         return self.columns
+
+    def extended(self) -> Extended:
+        """Continue the term to the places and levels of the rows."""
+        return extend(self.estimate, self.required())
 
     def unseen(self) -> RandomTerm:
         """Return its columns with the levels about which the fit says nothing.

@@ -75,8 +75,13 @@ def group_rows(
     for slot, S, term in zip(joint.slots, joint.maps, terms, strict=True):
         if term is not None:
             z = rows[slot.group].z
-            z[:, slot.columns] = term.columns() @ S
-            rows[slot.group] = GroupRows(term.codes, z)  # the same codes for terms of one group
+            own, codes = term.columns() @ S, term.codes
+            if term.relation is not None:  # one level, with the coefficients of RU
+                root = term.relation.root[np.maximum(codes, 0)]
+                own = (own[:, :, None] * root[:, None]).reshape(m, -1)
+                codes = np.minimum(codes, 0)
+            z[:, slot.columns] = own
+            rows[slot.group] = GroupRows(codes, z)  # the same codes for terms of one group
     return rows
 
 

@@ -39,7 +39,7 @@ from hglm.inference.conditioning import (
 from hglm.inference.errors_of_fit import joint_covariance
 from hglm.inference.joint_covariance import error_variances, group_rows
 from hglm.inference.quantiles import critical_value
-from hglm.inference.simulate import draw_effects
+from hglm.inference.simulate import draw_normal
 from hglm.typing import Frame, Matrix, Vector
 
 __all__ = ["Interval", "Mean", "NewLevels", "predict", "prediction_rows"]
@@ -111,8 +111,9 @@ def predict(
         fit = eta if mean is None else mean(eta)[0]
         return pd.Series(_all_rows(fit, rows), index=rows.index, name="fit")
     joint = joint_covariance(estimates)
-    columns = [term.columns if term.chosen else None for term in terms]
+    columns = [term.extended().on_fitted() if term.chosen else None for term in terms]
     variance = error_variances(joint, design.X, group_rows(joint, columns, len(eta)))
+    variance += _open_variance(terms, len(eta))
     if interval == "prediction":
         variance += _unseen_variance(terms, len(eta))
         variance += joint.scale / (1.0 if weights is None else np.asarray(weights)[rows.kept])
@@ -158,7 +159,7 @@ def _linear_predictor(
     """x'β̂ + offset + z'b̂ over the chosen terms. (m,)"""
     chosen = [term for term in terms if term.chosen]
     conditional = replace(design, random=tuple(term.required() for term in chosen))
-    modes = {i: term.estimate.modes for i, term in enumerate(chosen)}
+    modes = {i: term.extended().modes for i, term in enumerate(chosen)}
     eta: Vector = design.X @ estimates.beta + random_part(conditional, modes)
     return eta if design.offset is None else eta + design.offset
 
@@ -170,7 +171,7 @@ def _sampled_effects(
     chosen = [term for term in terms if term.chosen]
     unseen = tuple(term.unseen() for term in chosen)
     draws: dict[int, Matrix] = {
-        i: draw_effects(term.estimate, columns.n_levels, rng)
+        i: draw_normal(term.extended().covariance, columns.n_levels, rng)
         for i, (term, columns) in enumerate(zip(chosen, unseen, strict=True))
         if columns.n_levels
     }
@@ -183,9 +184,17 @@ def _unseen_variance(terms: Sequence[Conditioning], m: int) -> Vector:
     for term in terms:
         if term.estimate.predictor != "mean":
             continue
-        columns = term.required()
-        variance = np.einsum("mi,ij,mj->m", columns.z, term.estimate.covariance, columns.z)
-        out += np.where(columns.codes < 0, variance, 0.0) if term.chosen else variance
+        part = term.extended()
+        variance = part.columns.variances(part.covariance)
+        out += np.where(part.columns.codes < 0, variance, 0.0) if term.chosen else variance
+    return out
+
+
+def _open_variance(terms: Sequence[Conditioning], m: int) -> Vector:
+    """Variance at new places and related new levels that the fit leaves open. (m,)"""
+    out = np.zeros(m)
+    for part in (term.extended() for term in terms if term.chosen):
+        out += np.where(part.columns.codes < 0, 0.0, part.open_variances())
     return out
 
 

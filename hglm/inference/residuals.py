@@ -94,8 +94,7 @@ def marginal_variances(estimates: Estimates, design: Design) -> Vector:
     if design.weights is not None:
         out /= design.weights
     for term in estimates.terms:
-        z = design.mean.random[term.position].z
-        out += np.einsum("ni,ij,nj->n", z, term.covariance, z)
+        out += design.mean.random[term.position].variances(term.covariance)
     return out
 
 

@@ -20,7 +20,7 @@ from hglm.fitting.record import Estimates, GeneralisedState, TermEstimate
 from hglm.inference.family_point import family_point
 from hglm.typing import Matrix, Vector
 
-__all__ = ["RandomDraws", "draw_effects", "simulate"]
+__all__ = ["RandomDraws", "draw_effects", "draw_normal", "simulate"]
 
 RandomDraws: TypeAlias = Literal["new", "conditional"]
 
@@ -73,16 +73,35 @@ def simulate(
 
 
 def draw_effects(term: TermEstimate, n_levels: int, rng: np.random.Generator) -> Matrix:
-    """Draw random effects of new levels from N(0, Σ), Σ singular or not.
+    """Draw random effects of new, unrelated levels from N(0, Σ).
 
     Returns
     -------
     (n_levels, k)
     """
-    values, vectors = np.linalg.eigh(term.covariance)
+    return draw_normal(term.covariance, n_levels, rng)
+
+
+def draw_normal(covariance: Matrix, n: int, rng: np.random.Generator) -> Matrix:
+    """Draw rows from N(0, covariance), singular or not. (n, k)"""
+    values, vectors = np.linalg.eigh(covariance)
     root = lower_factor(vectors * np.sqrt(np.maximum(values, 0.0)))
-    draws: Matrix = rng.standard_normal((n_levels, term.k)) @ root.T
+    draws: Matrix = rng.standard_normal((n, len(root))) @ root.T
     return draws
+
+
+def draw_fitted_levels(term: TermEstimate, rng: np.random.Generator) -> Matrix:
+    """Draw new random effects for the levels of the fit, related or independent.
+
+    Returns
+    -------
+    (q, k)
+    """
+    if term.relation is None:
+        return draw_effects(term, len(term.levels), rng)
+    root = term.relation.root
+    drawn: Matrix = root @ draw_effects(term, root.shape[1], rng)
+    return drawn
 
 
 def _predictors(
@@ -99,7 +118,7 @@ def _predictors(
         effects: dict[str, dict[int, Matrix]] = {name: {} for name in designs}
         for term in estimates.terms:
             new = random == "new"
-            b = draw_effects(term, len(term.levels), rng) if new else term.modes
+            b = draw_fitted_levels(term, rng) if new else term.modes
             effects[term.predictor][term.position] = b
         drawn = {name: random_part(designs[name], modes) for name, modes in effects.items()}
         yield {name: eta + drawn[name] if name in drawn else eta for name, eta in fixed.items()}

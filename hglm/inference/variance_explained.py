@@ -86,7 +86,7 @@ def variance_explained(
         if term.predictor != "mean":
             continue
         columns = design.mean.random[term.position]
-        share = float(np.einsum("ni,ij,nj->", columns.z, term.covariance, columns.z) / design.n)
+        share = float(np.mean(columns.variances(term.covariance)))
         if columns.n_levels == design.n:
             dispersion += share
         else:
