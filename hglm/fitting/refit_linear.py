@@ -23,6 +23,7 @@ from hglm.criteria.lockstep_linear import (
 from hglm.criteria.profiled import evaluate
 from hglm.design.arrays import Design
 from hglm.fitting.certificate import Certificate
+from hglm.fitting.checks import LOST, check_residual
 from hglm.fitting.linear import LinearOptimum, fit_linear
 from hglm.fitting.lockstep_search import find_optima
 from hglm.fitting.record import Estimates, LinearState
@@ -42,6 +43,7 @@ class LinearRefitter:
     """What fits of a linear model to other responses share."""
 
     estimates: Estimates
+    design: Design
     problem: LinearProblem
     terms: GroupedTerms
     """Rows sorted as in the problem, and the columns of Z."""
@@ -78,7 +80,8 @@ class LinearRefitter:
             self._refits(rows.gamma + final.gamma, factors, final.sigma2, final.value),
             singular=optima.singular,
         )
-        careful = [int(i) for i in np.flatnonzero(~optima.settled)]
+        lost = final.sigma2 * many.nu <= LOST * rows.ee
+        careful = [int(i) for i in np.flatnonzero(~optima.settled | lost)]
         starts = [optima.theta[i] if optima.converged[i] else None for i in careful]
         return found.with_rows(
             careful, [self._one(rows, i, t) for i, t in zip(careful, starts, strict=True)]
@@ -106,7 +109,9 @@ class LinearRefitter:
         """Fit one response with all checks, from θ or from its moments."""
 
         def fit() -> tuple[Certificate, Refits]:
-            optimum = fit_linear(rows.problem(self.problem, i), self.reml, start)
+            problem = rows.problem(self.problem, i)
+            optimum = fit_linear(problem, self.reml, start)
+            check_residual(self.design, problem, optimum.solution.penalized_rss)
             return optimum.certificate, self._of(optimum, rows.gamma[i])
 
         return attempt(fit, self.estimates)
@@ -181,6 +186,7 @@ def make_linear_refitter(
     single = len(problem.roots) == 1 and problem.roots[0] is None
     return LinearRefitter(
         estimates=estimates,
+        design=design,
         problem=problem,
         terms=terms,
         centre=centre if design.mean.offset is None else centre + design.mean.offset,
