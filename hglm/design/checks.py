@@ -27,7 +27,8 @@ def check_levels(design: Design) -> None:
     DataError
     """
     for term in design.mean.random:
-        if term.n_levels == design.n and _spans_residual(term, design):
+        repeats = term.n_levels < design.n or term.relation is not None
+        if not repeats and _spans_residual(term, design):
             raise DataError(
                 f"The grouping factor `{term.group}` has as many levels as there are rows "
                 f"({design.n}), so its effects cannot be told from the residual; leave the term "
@@ -37,6 +38,8 @@ def check_levels(design: Design) -> None:
 
 def _spans_residual(term: RandomTerm, design: Design) -> bool:
     weights = np.ones(design.n) if design.weights is None else design.weights
+    if term.positions is not None:  # a row has one coefficient, whose variance is all
+        return bool(np.ptp(weights) == 0.0)
     variances = np.column_stack([_products(term.z, term.structure), 1 / weights])
     last = variances.shape[1] - 1
     return last not in independent_columns(variances)
@@ -45,5 +48,5 @@ def _spans_residual(term: RandomTerm, design: Design) -> bool:
 def _products(z: Matrix, structure: str) -> Matrix:
     """Columns of the variance's dependence on Sigma: z_a z_b, or z_a² alone."""
     pairs = itertools.combinations_with_replacement(range(z.shape[1]), 2)
-    chosen = [(a, b) for a, b in pairs if a == b or structure != "diag"]
+    chosen = [(a, b) for a, b in pairs if a == b or structure not in ("diag", "homdiag")]
     return np.column_stack([z[:, a] * z[:, b] for a, b in chosen])

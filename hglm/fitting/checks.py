@@ -9,6 +9,7 @@ import numpy as np
 from hglm.criteria.linear_problem import LinearProblem
 from hglm.design.arrays import Design
 from hglm.errors import DataError, FitError, OptionError
+from hglm.fitting.boundary import starts_by_moments
 from hglm.typing import Vector
 
 __all__ = ["check_linear", "check_residual", "check_start", "no_residual"]
@@ -43,6 +44,8 @@ def check_linear(design: Design, problem: LinearProblem) -> None:
         diagonal = problem.gramian.diagonal[slot.group][slot.columns, slot.columns]
         whole = np.einsum("kkq->k", diagonal)
         fixed = np.einsum("pkq,pkq->k", *(2 * [problem.rhs[slot.group][:p, slot.columns]]))
+        if not starts_by_moments(slot):  # coefficients that share a variance: all, or none
+            whole, fixed = whole.sum(keepdims=True), fixed.sum(keepdims=True)
         if np.any(whole - fixed <= 1e-9 * whole):
             group = design.mean.random[position].group
             raise DataError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -52,6 +53,17 @@ class TermEstimate:
     def k(self) -> int:
         """Number of coefficients."""
         return len(self.names)
+
+    @property
+    def label(self) -> str:
+        """Name for all coefficients: ``"times"`` for ``"times[t1]", "times[t2]", ...``."""
+        stems = dict.fromkeys(re.sub(r"\[[^\]]*\]", "", name) for name in self.names)
+        return ", ".join(stems)
+
+    @property
+    def homogeneous(self) -> bool:
+        """Whether all coefficients have one standard deviation, by the structure."""
+        return "sd" in self.parameters
 
 
 @dataclass(frozen=True, slots=True)

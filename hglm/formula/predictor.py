@@ -68,15 +68,20 @@ def _check_new(
     terms: Sequence[RandomTermFormula], before: Sequence[RandomTermFormula], source: str
 ) -> None:
     """Refuse a bar term that stands there already: the data cannot divide a variance."""
-    known = {(t.columns, t.factors) for t in before}
+    known = {_variance(t) for t in before}
     for term in terms:
-        if (term.columns, term.factors) in known:
+        if _variance(term) in known:
             raise FormulaError(
                 f"The random term `({term.columns} | {term.group})` stands twice, and its variance "
                 "cannot be divided between the two; leave one out.",
                 source,
                 term.span,
             )
+
+
+def _variance(term: RandomTermFormula) -> tuple[object, ...]:
+    """Tell terms apart, columns from places and related levels from independent ones."""
+    return term.columns, term.factors, bool(term.positions), term.known
 
 
 def _summands(symbols: Sequence[Symbol]) -> Iterator[tuple[list[Symbol], list[Symbol]]]:

@@ -24,12 +24,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from hglm.covariance import lower_factor
+from hglm.errors import OptionError
 from hglm.inference.scores import Direction
+from hglm.numerics.batched import matmul
 from hglm.numerics.factor import Factor, factorise
 from hglm.typing import Codes, Matrix
 
-__all__ = ["LevelTraces", "is_cheap", "level_traces"]
+__all__ = ["LargeBlocks", "LevelTraces", "is_cheap", "level_traces"]
 
+LARGE = 12
+"""More columns than this make S a large array."""
 CHUNK = 4_000_000
 """Numbers in one array of right-hand sides."""
 STEP = 1e-30
@@ -63,13 +67,47 @@ class LevelTraces:
         return np.array([np.sum(D * self.first[t]) for t, D in directions])
 
 
+@dataclass(frozen=True, slots=True)
+class LargeBlocks:
+    """Traces of one group with many columns, of which S would be too large."""
+
+    first: tuple[Matrix, ...]
+    """F (k, k)."""
+    M: Matrix
+    """(k, k, q)"""
+
+    def expected(self, directions: Sequence[Direction]) -> Matrix:
+        """Compute tr(V^-1 Z D_h Z' V^-1 Z D_i Z') for every pair. (m, m)"""
+        products = [matmul(D[:, :, None], self.M) for _, D in directions]  # D M_j
+        flat = np.array([x.reshape(-1) for x in products])
+        turned = np.array([x.swapaxes(0, 1).reshape(-1) for x in products])
+        out: Matrix = flat @ turned.T
+        return out
+
+    def linear(self, directions: Sequence[Direction]) -> Matrix:
+        """Compute tr(V^-1 Z D_h Z') for every direction. (m,)"""
+        return np.array([np.sum(D * self.first[0]) for _, D in directions])
+
+
 def is_cheap(factor: Factor) -> bool:
     """Whether the traces cost no more than a few evaluations of the criterion."""
-    return factor.crossed is None
+    return factor.crossed is None and max(map(len, factor.T), default=0) <= LARGE
 
 
-def level_traces(factor: Factor) -> LevelTraces:
-    """Compute the traces from a factor of V, which is not used up."""
+def level_traces(factor: Factor) -> LevelTraces | LargeBlocks:
+    """Compute the traces from a factor of V, which is not used up.
+
+    Raises
+    ------
+    OptionError
+        Where a term among others has too many columns.
+    """
+    largest = max(map(len, factor.T), default=0)
+    if largest > LARGE and len(factor.T) > 1:
+        raise OptionError(
+            f"Kenward and Roger's method is not for models that have a term with {largest} "
+            'coefficients beside other grouping factors; use ddf="satterthwaite".'
+        )
     if factor.crossed is not None:
         return _by_solving(factor)
     if len(factor.T) == 1:
@@ -77,10 +115,12 @@ def level_traces(factor: Factor) -> LevelTraces:
     return _by_complex_steps(factor)
 
 
-def _one_group(factor: Factor) -> LevelTraces:
+def _one_group(factor: Factor) -> LevelTraces | LargeBlocks:
     columns = np.ascontiguousarray(factor.gramian.diagonal[0].swapaxes(0, 1))  # (k, k, q)
     M = _apply(factor, [columns])[0].swapaxes(0, 1)
     k = len(M)
+    if k > LARGE:
+        return LargeBlocks((M.sum(axis=2),), M)
     flat = M.reshape(k * k, -1)
     second = (flat @ flat.T).reshape(k, k, k, k).transpose(0, 2, 1, 3)  # [ab, dc] -> [a, d, b, c]
     return LevelTraces((M.sum(axis=2),), {(0, 0): second})

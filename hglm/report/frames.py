@@ -13,7 +13,6 @@ from typing import TypeAlias
 import numpy as np
 import pandas as pd
 
-from hglm.covariance import structure
 from hglm.fitting.record import Estimates, TermEstimate
 from hglm.typing import Matrix, Vector
 
@@ -43,6 +42,8 @@ TIDY = (
     "conf_low",
     "conf_high",
 )
+UNCORRELATED = frozenset(("diag", "homdiag"))
+"""Structures without correlations."""
 LINEAR = {"reml": "REMLcrit", "ml": "deviance"}
 """Methods of linear models -> broom's name of the criterion; it is the deviance elsewhere."""
 
@@ -85,7 +86,9 @@ def varcorr_frame(estimates: Estimates) -> pd.DataFrame:
     Term after term, the variances come first and the covariances after them;
     the residual of a linear model is last. `sdcor` is the standard deviation, or
     the correlation where `term2` is given. Covariances that a structure fixes at
-    zero are left out.
+    zero are left out. A structure with one variance for all coefficients has one row
+    for it, and one for each of its parameters (``"rho"``, ``"range"``, ...), whose name
+    is in `term2`, whose value is in `sdcor`, and which has no `vcov`.
     """
     return components_frame(estimates.terms, residual_sd(estimates))
 
@@ -174,6 +177,12 @@ def augment_frame(
 def _varcorr_rows(term: TermEstimate) -> Iterator[VarCorrRow]:
     covariance, names = term.covariance, term.names
     sd = np.sqrt(np.diagonal(covariance))
+    if term.homogeneous:
+        yield term.group, term.label, None, float(covariance[0, 0]), float(sd[0])
+        for name, value in term.parameters.items():
+            if name != "sd":
+                yield term.group, term.label, name, np.nan, value
+        return
     for j, name in enumerate(names):
         yield term.group, name, None, float(covariance[j, j]), float(sd[j])
     if not has_correlations(term):
@@ -192,15 +201,15 @@ def correlation_matrix(term: TermEstimate) -> Matrix:
 
 
 def has_correlations(term: TermEstimate) -> bool:
-    """Tell whether the structure has any: some θ makes T other than diagonal."""
-    kind = structure(term.structure)
-    theta = np.linspace(0.4, 0.8, kind.n_parameters(term.k))
-    return bool(np.any(np.tril(kind.factor(theta, term.k), -1)))
+    """Tell whether the structure has any."""
+    return term.k > 1 and term.structure not in UNCORRELATED
 
 
 def _parameter_names(varcorr: pd.DataFrame) -> list[str]:
     """Name the rows as broom.mixed does."""
     missing = varcorr[["term1", "term2"]].isna()
     names = varcorr["term1"].where(~missing["term1"], "Observation").astype(str)
+    of_structure = varcorr["term2"].astype(str) + "__" + names  # such as rho__times
     pairs = "cor__" + names + "." + varcorr["term2"].astype(str)
+    pairs = pairs.where(varcorr["vcov"].notna(), of_structure)
     return ("sd__" + names).where(missing["term2"], pairs).tolist()

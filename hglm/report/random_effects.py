@@ -18,6 +18,8 @@ from hglm.report.frames import correlation_matrix, has_correlations, residual_sd
 
 __all__ = ["random_effects_table", "random_effects_tables"]
 
+WIDEST = 10
+"""More coefficients than this have no columns of correlations."""
 UNNAMED = "us"
 """Structure of a bar without a name; the others are worth mentioning."""
 
@@ -36,7 +38,7 @@ def random_effects_tables(estimates: Estimates) -> Iterator[Table]:
 
 def random_effects_table(terms: Sequence[TermEstimate], caption: str, sigma: float | None) -> Table:
     """Lay out the components of some terms, and of the residual if it has any."""
-    width = max((t.k - 1 for t in terms if has_correlations(t)), default=0)
+    width = max((t.k - 1 for t in terms if _shows_correlations(t)), default=0)
     corr = [f"corr{j}" for j in range(1, width + 1)]
     rows: list[tuple[str | float, ...]] = []
     shown = ""
@@ -57,18 +59,45 @@ def random_effects_table(terms: Sequence[TermEstimate], caption: str, sigma: flo
 
 def _rows(term: TermEstimate, width: int) -> Iterator[tuple[str | float, ...]]:
     variances = np.diagonal(term.covariance)
+    if term.homogeneous:
+        variance = float(variances[0])
+        yield term.label, variance, float(np.sqrt(variance)), *[np.nan] * width
+        return
     correlations = np.full((term.k, width), np.nan)
-    if has_correlations(term):
+    if _shows_correlations(term):
         below = np.tril_indices(term.k, -1)
         correlations[below] = correlation_matrix(term)[below]
+    related = " (related)" if term.relation is not None else ""
     for name, variance, row in zip(term.names, variances, correlations, strict=True):
-        yield name, float(variance), float(np.sqrt(variance)), *row.tolist()
+        yield name + related, float(variance), float(np.sqrt(variance)), *row.tolist()
+
+
+def _shows_correlations(term: TermEstimate) -> bool:
+    """Whether the table has room for a term's correlations."""
+    return has_correlations(term) and not term.homogeneous and term.k <= WIDEST
 
 
 def _structures(terms: Sequence[TermEstimate]) -> tuple[str, ...]:
-    """Say which terms have a structure other than the usual one."""
-    return tuple(
-        f"Covariance structure of {', '.join(term.names)} by {term.group}: {term.structure}."
-        for term in terms
-        if term.k > 1 and term.structure != UNNAMED
+    """Say which terms have a structure other than the usual one, and its parameters."""
+    named = [term for term in terms if term.k > 1 and term.structure != UNNAMED]
+    related = dict.fromkeys(term.group for term in terms if term.relation is not None)
+    return (
+        *(
+            f"Covariance structure of {_coefficients(term)} by {term.group}: {_structure(term)}."
+            for term in named
+        ),
+        *(f"The levels of {group} are related as the given matrix says." for group in related),
     )
+
+
+def _coefficients(term: TermEstimate) -> str:
+    return term.label if term.homogeneous or term.k > WIDEST else ", ".join(term.names)
+
+
+def _structure(term: TermEstimate) -> str:
+    """Name the structure, with parameters that the table does not show: ``"ar1, rho = 0.81"``."""
+    if _shows_correlations(term):
+        return term.structure
+    shown = {name: value for name, value in term.parameters.items() if name != "sd"}
+    values = [f"{name} = {value:.3g}" for name, value in shown.items()]
+    return ", ".join([term.structure, *values[:WIDEST]])

@@ -117,8 +117,10 @@ def singular_notes(estimates: Estimates, design: Design) -> tuple[str, ...]:
 
 
 def _zero_variances(term: TermEstimate, design: Design) -> Iterator[str]:
-    for name, null in zip(term.names, _is_null(term, design), strict=True):
-        if null:
+    null = _is_null(term, design)
+    found = zip(term.names, null, strict=True)
+    for name, is_null in [(term.label, null[0])] if term.homogeneous else found:
+        if is_null:
             yield (
                 f"The variance of {name} for {term.group} is estimated at zero: the levels of "
                 f"{term.group} differ in it no more than the residual variation makes them."
@@ -128,6 +130,13 @@ def _zero_variances(term: TermEstimate, design: Design) -> Iterator[str]:
 def _dependences(term: TermEstimate, design: Design) -> Iterator[str]:
     """Name the correlations of ±1; where there are none, say that something is dependent."""
     null = _is_null(term, design)
+    if term.homogeneous:
+        if not null.any():
+            yield (
+                f"The correlations of {term.label} for {term.group} are estimated at their limit: "
+                "a level's coefficients are one and the same, or combinations of fewer."
+            )
+        return
     correlations = correlation_matrix(term)
     pairs = [
         (f"{term.names[i]} and {term.names[j]}", f"{correlations[i, j]:.0f}")
@@ -156,7 +165,9 @@ def _dependences(term: TermEstimate, design: Design) -> Iterator[str]:
 def _is_null(term: TermEstimate, design: Design) -> BoolArray:
     """Tell which coefficients do not vary, whatever their units. (k,)"""
     predictor = design.mean if term.predictor == "mean" else design.others[term.predictor]
-    z = predictor.random[term.position].z
-    size = np.sqrt(np.mean(z**2, axis=0))
+    columns = predictor.random[term.position]
+    size = np.ones(term.k)
+    if columns.positions is None:
+        size = np.sqrt(np.mean(columns.z**2, axis=0))
     null: BoolArray = size * np.linalg.norm(term.factor, axis=1) < NULL
     return null
