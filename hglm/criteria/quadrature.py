@@ -37,8 +37,10 @@ from hglm.numerics.gramian import batched_apply
 from hglm.numerics.rows import spread
 from hglm.typing import Matrix, Vector
 
-__all__ = ["check_quadrature", "evaluate_quadrature"]
+__all__ = ["MOST_NODES", "check_quadrature", "evaluate_quadrature"]
 
+MOST_NODES = 500_000
+"""In all dimensions together."""
 TIGHT = 1e-20
 """Tolerance of the mode: the gradient takes it to be exact."""
 
@@ -59,12 +61,23 @@ class _Sums:
     """(k, k, q)"""
 
 
-def check_quadrature(problem: GeneralisedProblem) -> None:
-    """Raise `OptionError` unless there is exactly one grouping factor."""
+def check_quadrature(problem: GeneralisedProblem, nodes: int) -> None:
+    """Raise `OptionError` unless the integral is one of few dimensions for each level."""
     if len(problem.pattern.groupings) != 1:
         raise OptionError(
             "Quadrature is for models with one grouping factor, and this one has "
             f'{len(problem.pattern.groupings)}; use method="laplace".'
+        )
+    if problem.terms.roots[0] is not None:
+        raise OptionError(
+            "Quadrature is for independent levels, and here they are related, so that their "
+            'integrals do not come apart; use method="laplace".'
+        )
+    k = problem.layout.orders[0]
+    if nodes**k > MOST_NODES:
+        raise OptionError(
+            f"Quadrature with {nodes} nodes in each of {k} dimensions takes {nodes**k:.1g} nodes; "
+            'give fewer, or use method="laplace".'
         )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from hglm.criteria.generalised_problem import GeneralisedProblem, generalised_problem
 from hglm.criteria.grouped_terms import group_terms
 from hglm.criteria.laplace_error import laplace_error
-from hglm.criteria.quadrature import check_quadrature, evaluate_quadrature
+from hglm.criteria.quadrature import MOST_NODES, check_quadrature, evaluate_quadrature
 from hglm.design.arrays import Design, PredictorDesign
 from hglm.families import Family, Response, Sizes, bind
 from hglm.fitting.estimate import is_small
@@ -30,7 +30,7 @@ __all__ = ["estimate_generalised"]
 
 STABLE = 1e-4
 """`Quadrature("auto")` stops when the deviance changes by less."""
-MAX_NODES = 129
+FIRST_NODES, MAX_NODES = 5, 129
 
 
 def estimate_generalised(
@@ -85,11 +85,13 @@ def _optimum(
     """Find the optimum, and the number of nodes that it took."""
     if isinstance(method, Laplace):
         return _with_error(problem, fit_generalised(problem, start, settings=settings)), 1
-    check_quadrature(problem)
+    check_quadrature(problem, FIRST_NODES if method.nodes == "auto" else method.nodes)
     if method.nodes != "auto":
         return fit_generalised(problem, start, _quadrature(method.nodes), settings), method.nodes
-    nodes, optimum = 5, fit_generalised(problem, start, _quadrature(5), settings)
-    while nodes < MAX_NODES:
+    nodes = FIRST_NODES
+    optimum = fit_generalised(problem, start, _quadrature(nodes), settings)
+    k = problem.layout.orders[0]
+    while nodes < MAX_NODES and (2 * nodes - 1) ** k <= MOST_NODES:
         nodes = 2 * nodes - 1
         finer = fit_generalised(problem, optimum.psi, _quadrature(nodes), settings)
         change = abs(finer.evaluation.value - optimum.evaluation.value)
