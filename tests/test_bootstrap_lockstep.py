@@ -164,7 +164,7 @@ def test_a_step_leaves_a_saddle_to_whose_ridge_the_gradient_is_tangent() -> None
 
 
 def quartics(rows: Codes, x: Matrix, _: AnyArray | None) -> Points:
-    """(x - c)'D(x - c) + |x - c|⁴ with its minimum at c = (row, -row, 1); infeasible at x_1 > 90."""
+    """(x - c)'D(x - c) + |x - c|⁴, least at c = (row, -row, 1); infeasible at x_1 > 90."""
     away = x - np.column_stack([rows, -rows, np.ones(len(rows))])
     D = np.array([1.0, 30.0, 0.1])
     square = (away**2).sum(axis=1)
