@@ -62,6 +62,8 @@ class LinearRefitter:
     @property
     def batch(self) -> int:
         """How many responses are best fitted together."""
+        if not self.terms.groupings:
+            return batch_size(4 * len(self.centre))
         if not self.lockstep:
             return 10
         k, _, q = self.problem.gramian.diagonal[0].shape
@@ -70,6 +72,8 @@ class LinearRefitter:
     def many(self, Y: Matrix) -> Refits:
         """Fit responses Y (n, B), one a column, in the rows of the design."""
         rows = _residuals(self, Y)
+        if not self.terms.groupings:
+            return self._without_random_effects(rows)
         if not self.lockstep:
             return Refits.join([self._one(rows, i, None) for i in range(Y.shape[1])])
         many = self._cross_products(rows)
@@ -87,20 +91,32 @@ class LinearRefitter:
             careful, [self._one(rows, i, t) for i, t in zip(careful, starts, strict=True)]
         )
 
+    def _without_random_effects(self, rows: _Residuals) -> Refits:
+        """Least squares: e is all that is left."""
+        nu = self.problem.nobs - (self.problem.p if self.reml else 0)
+        sigma2 = rows.ee / nu
+        value = nu * (1.0 + np.log(2.0 * np.pi * sigma2)) + self._constant
+        return self._in_user_columns(rows.gamma, [], sigma2, value)
+
+    @property
+    def _constant(self) -> float:
+        """What the criterion has whatever θ and the response."""
+        problem = self.problem
+        return 2.0 * problem.fixed.logdet_R * self.reml - problem.sum_log_weights
+
     def _cross_products(self, rows: _Residuals) -> ManyResponses:
         problem, p = self.problem, self.problem.p
         gram = np.empty((len(rows.gamma), p + 1, p + 1))
         gram[:, :p, :p] = problem.gram[:p, :p]
         gram[:, :p, p] = gram[:, p, :p] = rows.Qe
         gram[:, p, p] = rows.ee
-        constant = 2.0 * problem.fixed.logdet_R if self.reml else 0.0
         return ManyResponses(
             A=problem.gramian.diagonal[0],
             QZ=problem.rhs[0][:p],
             eZ=rows.eZ[0],
             gram=gram,
             nobs=problem.nobs,
-            constant=constant - problem.sum_log_weights,
+            constant=self._constant,
             basis=factor_basis(problem.layout),
             reml=self.reml,
         )
