@@ -32,8 +32,10 @@ LIMIT = 200.0
 """Of |log range|."""
 SMOOTHNESS = (0.05, 50.0)
 """Smoother surfaces cannot be told from the Gaussian kernel's."""
-STEP = 0.1
-"""Of the trapezoidal rule."""
+STEP = 0.25
+"""Of the trapezoidal rule, for smoothness up to 3; it falls as the integrand narrows."""
+TINY = 1e-40
+"""Distances are no smaller, in units of the range."""
 CHUNK = 2**12
 """Distances at a time."""
 
@@ -150,27 +152,28 @@ def _matern(phi: Vector, d: Vector, second: bool) -> Derivatives:
 
 
 def _matern_chunk(nu: float, u: Vector, second: bool) -> Derivatives:
-    """Averages over s of products of
+    """Moments over s, normalised at u = 0, of products of
 
-        a = -∂/∂φ_1 of the exponent = -u²e^-s,    b = ∂/∂φ_2 of it = ν (s - E_0 s)
+        a = -∂/∂φ_1 of the exponent = u²e^-s,    b = ∂/∂φ_2 of it = ν(s - E_0 s)
 
     E_0 s = ψ(ν) + log 2 being the mean of s at u = 0, the derivative of the constant.
     """
-    low = 2.0 * np.log(max(float(u.min(initial=1.0)), 1e-100)) - np.log(1500.0)
-    lowest = -750.0 / nu  # exp(νs) vanishes there, whatever u
-    s = np.arange(max(min(low, -2.0), lowest), np.log(1500.0 + 20.0 * nu) + 1.0, STEP)
+    least = max(float(u.min(initial=1.0)), TINY)
+    start = 2.0 * np.log(least)
+    step = min(STEP, 0.45 / np.sqrt(nu))
+    s = np.arange(max(min(start - 7.5, -2.0), -750.0 / nu), np.log(1500.0 + 20.0 * nu) + 1.0, step)
     log_constant = np.log(2.0) * nu + gammaln(nu)  # of the integral at u = 0
-    pull = 0.5 * np.exp(-s)[:, None] * u**2
-    weight = np.exp((nu * s - 0.5 * np.exp(s) - log_constant)[:, None] - pull) * STEP
-    r = weight.sum(axis=0)
-    m = 2 if second else 0
-    first, hessian = np.zeros((m, len(u))), np.zeros((m, m, len(u)))
-    if second:
-        a, b = 2.0 * pull, nu * (s - psi(nu) - np.log(2.0))[:, None]
-        variance = nu**2 * zeta(2.0, nu)  # of νs at u = 0
-        wa, wb = weight * a, weight * b
-        first[0], first[1] = wa.sum(axis=0), wb.sum(axis=0)
-        hessian[0, 0] = (wa * (a - 2.0)).sum(axis=0)
-        hessian[0, 1] = hessian[1, 0] = (wa * b).sum(axis=0)
-        hessian[1, 1] = (wb * b).sum(axis=0) + first[1] - variance * r
-    return r, first, hessian
+    falling = np.exp(start - s)  # in units of the least u², lest powers overflow
+    size = (np.maximum(u, TINY) / least) ** 2
+    weight = np.exp(
+        (nu * s - 0.5 * np.exp(s) - log_constant)[:, None] - 0.5 * np.outer(falling, size)
+    )
+    if not second:
+        return step * weight.sum(axis=0), np.zeros((0, len(u))), np.zeros((0, 0, len(u)))
+    b = nu * (s - psi(nu) - np.log(2.0))
+    moments = np.array([np.ones(len(s)), falling, falling**2, b, falling * b, b * b]) * step
+    r, wa, waa, wb, wab, wbb = moments @ weight
+    wa, waa, wab = size * wa, size**2 * waa, size * wab
+    variance = nu**2 * float(zeta(2.0, nu))  # of νs at u = 0
+    hessian = np.array([[waa - 2.0 * wa, wab], [wab, wbb + wb - variance * r]])
+    return r, np.array([wa, wb]), hessian

@@ -32,9 +32,9 @@ class Spatial:
 
     kernel: Kernel
     distances: Vector
-    """Distinct distances."""
+    """Distinct distances between different points."""
     pairs: Codes
-    """(k (k - 1) / 2,) position in `distances` of each pair below the diagonal."""
+    """(k, k) position in `distances` of each pair; the diagonal is not used."""
 
     def n_parameters(self, k: int) -> int:
         return len(self.kernel.names)
@@ -44,30 +44,28 @@ class Spatial:
 
     def derivatives(self, phi: Vector, k: int) -> Matrix:
         r, first, _ = self.kernel.derivatives(phi, self.distances)
-        C = self._cholesky(r, k)
-        return self._slopes(C, linalg.lapack.dtrtri(C, lower=1)[0], first)
+        return self._slopes(self._cholesky(r, k), first)
 
     def curvature(self, phi: Vector, k: int, weights: Matrix) -> Matrix:
         r, first, second = self.kernel.derivatives(phi, self.distances)
         C = self._cholesky(r, k)
-        inverse = linalg.lapack.dtrtri(C, lower=1)[0]
-        dC = self._slopes(C, inverse, first)
+        dC = self._slopes(C, first)
         out = np.zeros((len(phi), len(phi)))
         for i in range(len(phi)):
             for j in range(i + 1):
                 product = dC[i] @ dC[j].T
                 ddR = self._symmetric(second[i, j], k, 0.0) - product - product.T
-                out[i, j] = out[j, i] = np.sum(weights * _chained(C, inverse, ddR))
+                out[i, j] = out[j, i] = np.sum(weights * _chained(C, ddR))
         return out
 
     def from_correlations(self, R: Matrix) -> Vector:
         """Fit the kernel to the mean correlation at each distance, by least squares."""
-        below = R[np.tril_indices(len(R), -1)]
-        seen = np.isfinite(below)
-        weights = np.bincount(self.pairs[seen], minlength=len(self.distances))
+        seen = np.isfinite(R) & ~np.eye(len(R), dtype=bool)
         if not seen.any():
             return np.asarray(self.openings(len(R))[1])
-        means = np.bincount(self.pairs[seen], below[seen], len(weights)) / np.maximum(weights, 1)
+        pairs = self.pairs[seen]
+        weights = np.bincount(pairs, minlength=len(self.distances))
+        means = np.bincount(pairs, R[seen], len(weights)) / np.maximum(weights, 1)
 
         def error(phi: Vector) -> float:
             return float(weights @ (self.kernel.values(phi, self.distances) - means) ** 2)
@@ -97,14 +95,12 @@ class Spatial:
         out: Matrix = linalg.cholesky(self._symmetric(r, k, 1.0 + NUGGET), lower=True)
         return out
 
-    def _slopes(self, C: Matrix, inverse: Matrix, first: Matrix) -> Matrix:
-        return np.array([_chained(C, inverse, self._symmetric(d, len(C), 0.0)) for d in first])
+    def _slopes(self, C: Matrix, first: Matrix) -> Matrix:
+        return np.array([_chained(C, self._symmetric(d, len(C), 0.0)) for d in first])
 
     def _symmetric(self, values: Vector, k: int, diagonal: float) -> Matrix:
         """Numbers by distance as a matrix over pairs of points. (k, k)"""
-        out = np.zeros((k, k))
-        out[np.tril_indices(k, -1)] = values[self.pairs]
-        out += out.T
+        out: Matrix = values[self.pairs]
         out[np.diag_indices(k)] = diagonal
         out /= 1.0 + NUGGET
         return out
@@ -112,15 +108,18 @@ class Spatial:
 
 def spatial(kernel: Kernel, coordinates: Matrix) -> Spatial:
     """Correlations of points at the coordinates (k, d)."""
-    rows, cols = np.tril_indices(len(coordinates), -1)
+    k = len(coordinates)
+    rows, cols = np.tril_indices(k, -1)
     d = np.sqrt(((coordinates[rows] - coordinates[cols]) ** 2).sum(axis=1))
-    distances, pairs = np.unique(d, return_inverse=True)
+    distances, found = np.unique(d, return_inverse=True)
+    pairs = np.zeros((k, k), dtype=np.intp)
+    pairs[rows, cols] = pairs[cols, rows] = found
     return Spatial(kernel, distances, pairs)
 
 
-def _chained(C: Matrix, inverse: Matrix, change: Matrix) -> Matrix:
+def _chained(C: Matrix, change: Matrix) -> Matrix:
     """C Φ(C^-1 change C^-T). (k, k)"""
-    inner = np.tril(inverse @ change @ inverse.T)
+    half = linalg.blas.dtrsm(1.0, C, change, lower=1)
+    inner = np.tril(linalg.blas.dtrsm(1.0, C, half, side=1, lower=1, trans_a=1, overwrite_b=1))
     inner[np.diag_indices_from(inner)] *= 0.5
-    out: Matrix = C @ inner
-    return out
+    return np.asarray(linalg.blas.dtrmm(1.0, C, inner, lower=1))
