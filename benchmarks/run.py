@@ -139,11 +139,11 @@ def everyone(records: list[Record]) -> Best:
 
 
 def render(workloads: Sequence[Workload], records: list[Record], best: Best) -> str:
-    """Return the Markdown of all tables."""
+    """Return the Markdown of the overviews, the targets and a table a workload."""
     blocks = [
-        "### CPU seconds\n\n" + overview(workloads, records, "cpu_s", best),
-        "### Peak memory, MB\n\n" + overview(workloads, records, "peak_mb", best),
-        "### Targets\n\n" + targets_table(workloads, records, best),
+        "## CPU seconds\n\n" + overview(workloads, records, "cpu_s", best),
+        "## Peak memory, MB\n\n" + overview(workloads, records, "peak_mb", best),
+        "## Targets\n\n" + targets_table(workloads, records, best),
     ]
     for workload in workloads:
         rows = [record for record in records if record["workload"] == workload.name]

@@ -53,11 +53,13 @@ def overview(
 ) -> str:
     """Return one line a workload and one column an engine; * marks a missed optimum."""
     shown = {workload.name for workload in workloads}
-    names = list(dict.fromkeys(r["engine"] for r in records if r["workload"] in shown))
+    idle = {"null"} if measure == "cpu_s" else set()
+    found = (record["engine"] for record in records if record["workload"] in shown)
+    names = [name for name in dict.fromkeys(found) if name not in idle]
     lines = ["| workload | " + " | ".join(names) + " |", "|---|" + "---|" * len(names)]
     for workload in workloads:
-        found = {r["engine"]: r for r in records if r["workload"] == workload.name}
-        cells = [brief(found.get(name), measure, best) for name in names]
+        row = {r["engine"]: r for r in records if r["workload"] == workload.name}
+        cells = [brief(row.get(name), measure, best) for name in names]
         lines.append(f"| {workload.name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -77,18 +79,18 @@ def workload_table(workload: Workload, records: Sequence[Record], best: Best) ->
     """Return the rows of one workload: objective, gap, times, memory and ratios to hglm."""
     own = next((r for r in records if r["engine"] == "hglm" and r["status"] == "ok"), None)
     lines = [
-        f"### {workload.name}",
+        f"## {workload.name}",
         "",
         f"{workload.structure[0].upper()}{workload.structure[1:]}. `{workload.formula}`",
         "",
         "| " + " | ".join(COLUMNS) + " |",
         "|" + "---|" * len(COLUMNS),
     ]
-    lines += [row(record, own, best) for record in records if record["engine"] != "null"]
+    lines += [full(record, own, best) for record in records if record["engine"] != "null"]
     return "\n".join(lines)
 
 
-def row(record: Record, own: Record | None, best: Best) -> str:
+def full(record: Record, own: Record | None, best: Best) -> str:
     """Return one engine's line."""
     if record["status"] != "ok":
         return f"| {record['engine']} | {record['status']}: {record['message']} |" + " |" * (
@@ -156,7 +158,8 @@ def assess(
     if target.workload is not None:
         wording = f"{unit} at most {1 / target.factor:.3g} times that on {target.workload}"
         return line(workload, wording, f"{1 / factor:.3g}", met)
-    wording = f"{unit} {target.factor:g} times less than {target.engine}"
+    times = "less" if target.factor == 1 else f"{target.factor:g} times less"
+    wording = f"{unit} {times} than {target.engine}"
     return line(workload, wording, "not run" if other is None else f"{factor:.3g} times", met)
 
 
