@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -12,6 +12,7 @@ import pandas as pd
 from hglm.design import Design, DesignSpec
 from hglm.families import Family
 from hglm.fitting.record import Estimates
+from hglm.inference.contrasts import AnovaType
 from hglm.inference.diagnostics.check import check
 from hglm.inference.diagnostics.collinearity import vif
 from hglm.inference.diagnostics.conditional_aic import ConditionalAIC, conditional_aic
@@ -24,6 +25,7 @@ from hglm.report import Report
 from hglm.report.check import check_report
 from hglm.report.coefficients import default_ddf
 from hglm.report.marginal_means import EmmTable, emmeans, emtrends
+from hglm.report.sentence import effect_sentence
 from hglm.typing import AnyArray
 
 __all__ = ["Answering"]
@@ -170,6 +172,53 @@ class Answering(ABC):
     def check(self, n: int = 250, seed: int = 1) -> Report:
         """Check the fit and say in plain language what was found and what to do."""
         return check_report(check(self.estimates, self.design, n, seed))
+
+    def sentence(
+        self,
+        effect: str,
+        *,
+        joint: bool = False,
+        type: AnovaType = 3,  # noqa: A002
+        ddf: str | None = None,
+        level: float = 0.95,
+    ) -> str:
+        """Describe an effect in one sentence, with its numbers in the style of APA.
+
+        Parameters
+        ----------
+        effect
+            Name of a coefficient, or of a term with several.
+        joint
+            Whether to describe the test of the term where a coefficient has its name.
+        type, ddf
+            As in `anova`.
+        level
+            Coverage of the interval; one less it is the level of significance.
+
+        Examples
+        --------
+        >>> import hglm
+        >>> fit = hglm.fit("reaction ~ days + (days | subject)", hglm.load_dataset("sleepstudy"))
+        >>> fit.sentence("days", joint=True)
+        'The effect of days was significant, F(1, 17) = 45.85, p < .001.'
+        """
+        return effect_sentence(
+            effect,
+            self.coefficients(ddf, level),
+            lambda: self.anova(type, ddf),
+            level=level,
+            joint=joint,
+            family=self.family,
+            response=self.design.response,
+        )
+
+    @abstractmethod
+    def coefficients(self, ddf: str | None = None, level: float = 0.95) -> pd.DataFrame:
+        """Tabulate the fixed effects: estimate, standard error, df, test, interval."""
+
+    @abstractmethod
+    def anova(self, type: AnovaType = 3, ddf: str | None = None) -> pd.DataFrame:  # noqa: A002
+        """Test every term of the fixed part."""
 
     def vif(self) -> pd.DataFrame:
         """Tabulate variance inflation factors of the fixed terms."""

@@ -20,7 +20,7 @@ def design_with_intercept(design: PredictorDesign) -> PredictorDesign:
     """Put the intercept back as the first column."""
     X = np.column_stack([np.ones(len(design.X)), design.X])
     terms = {name: tuple(j + 1 for j in columns) for name, columns in design.terms.items()}
-    return replace(design, X=X, names=("Intercept", *design.names), terms={**terms, "1": (0,)})
+    return replace(design, X=X, names=("Intercept", *design.names), terms={**terms, "Intercept": (0,)})
 
 
 def estimates_with_intercept(estimates: Estimates) -> Estimates:
