@@ -16,6 +16,7 @@ from hglm.fitting.refit import CompleteRefitter, make_refitter, refit
 from hglm.fitting.refit_generalised import LaplaceRefitter
 from hglm.fitting.refit_linear import LinearRefitter
 from hglm.fitting.refit_record import Refits
+from hglm.inference.satterthwaite import Satterthwaite, satterthwaite
 from hglm.inference.simulate import simulate
 from hglm.typing import Matrix
 from prediction_models import data_frame
@@ -194,3 +195,30 @@ def test_a_response_of_another_length_is_refused() -> None:
     fit = balanced()
     with pytest.raises(OptionError, match=r"shape \(3,\).*each of the 32 rows"):
         refit(fit.estimates, fit.design, np.zeros(3))
+
+
+def test_uncertainty_of_linear_refits_is_that_of_satterthwaite() -> None:
+    """Steps of 1e-4 leave errors of their square in the derivatives."""
+    fit = fitted("linear", "slopes")
+    Y = responses(fit, 6)
+    together = make_refitter(fit.estimates, fit.design).uncertain(Y)
+    assert together is not None
+    _, found = together
+    for i in range(Y.shape[1]):
+        exact = satterthwaite(refit(fit.estimates, fit.design, Y[:, i]))
+        np.testing.assert_allclose(found.vcov[i], exact.vcov, rtol=1e-4)
+        one = Satterthwaite(found.vcov[i], found.jacobian[i], found.parameter_vcov[i])
+        np.testing.assert_allclose(one.each(np.eye(2)), exact.each(np.eye(2)), rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["binomial", "poisson slopes", "dispersion"])
+def test_uncertainty_of_generalised_refits_is_that_of_complete_fits(name: str) -> None:
+    fit = fitted("generalised", name)
+    Y = responses(fit, 3)
+    together = make_refitter(fit.estimates, fit.design).uncertain(Y)
+    assert together is not None
+    for i, vcov in enumerate(together[1].vcov):
+        complete = refit(fit.estimates, fit.design, Y[:, i])
+        if np.isfinite(vcov).all():
+            se, exact = np.sqrt(np.diagonal(vcov)), np.sqrt(np.diagonal(complete.vcov))
+            np.testing.assert_allclose(se, exact, rtol=2e-3)

@@ -73,6 +73,8 @@ class Profiled:
     """(a, p)"""
     sigma2: Vector
     """(a,)"""
+    covariance: Matrix
+    """(a, p, p) (Q'V^-1Q)^-1."""
 
     @property
     def points(self) -> Points:
@@ -118,7 +120,7 @@ def profile_many(many: ManyResponses, rows: Codes, theta: Matrix) -> Profiled:
     MT = matmul(s.AT, s.inverse).reshape(k, k, a, -1).sum(axis=3)
     slopes = MT.transpose(2, 0, 1) - _weighted(s.score, s.h, s.weight)
     gradient = 2.0 * np.tensordot(slopes, many.basis, ((1, 2), (1, 2)))
-    return Profiled(np.where(s.feasible, value, np.inf), gradient, s.gamma, s.sigma2)
+    return Profiled(np.where(s.feasible, value, np.inf), gradient, s.gamma, s.sigma2, s.covariance)
 
 
 def sigma_slopes(many: ManyResponses, rows: Codes, theta: Matrix) -> Matrix:
@@ -150,6 +152,8 @@ class _Solved:
     """(a, p)"""
     sigma2: Vector
     """(a,)"""
+    covariance: Matrix
+    """(a, p, p)"""
     weight: Matrix
     """(a, p + 1, p + 1): Σ_cd weight_cd [Q e]_c [Q e]_d' is what the data say of V."""
     feasible: BoolArray
@@ -192,6 +196,7 @@ def _solve(many: ManyResponses, rows: Codes, theta: Matrix) -> _Solved:
         logdet_X=logdet_X,
         gamma=gamma,
         sigma2=sigma2,
+        covariance=covariance,
         weight=weight,
         feasible=feasible,
     )

@@ -22,6 +22,7 @@ from hglm.fitting.generalised_start import generalised_start
 from hglm.fitting.methods import Laplace, Quadrature
 from hglm.fitting.record import Coefficients, Estimates, GeneralisedState
 from hglm.fitting.term_estimates import standard_theta, term_estimates, user_theta
+from hglm.numerics.positive import covariance_of
 from hglm.numerics.threads import single_thread
 from hglm.numerics.trust_region import TrustRegion
 from hglm.typing import Matrix, Vector
@@ -131,7 +132,7 @@ def _estimates(
     assert mode is not None
     b = [x + d for x, d in zip(mode.b, mode.d_b, strict=True)]
     effects = problem.pattern.apply(b, {})
-    covariance = joint_covariance_of(optimum.hessian)
+    covariance = covariance_of(optimum.hessian, problem.n_fixed)
     coefficients = {}
     for d, block in enumerate(problem.fixed):
         eta = block.predictor(psi)
@@ -187,20 +188,6 @@ def _thresholds(
         vcov=jacobian @ covariance[a, a] @ jacobian.T,
         linear_predictor=np.zeros(problem.n),
     )
-
-
-def joint_covariance_of(hessian: Matrix) -> Matrix:
-    """Covariance of ψ^: twice the inverse of the deviance's Hessian, flat directions apart.
-
-    A direction without curvature, such as a variance estimated at zero, gets no
-    variance of its own and does not spoil the others.
-    """
-    scale = np.sqrt(np.maximum(np.abs(np.diagonal(hessian)), 1e-300))
-    values, vectors = np.linalg.eigh(hessian / np.outer(scale, scale))
-    good = values > 1e-8 * max(float(values.max(initial=0.0)), 1e-300)
-    inverse = (vectors[:, good] / values[good]) @ vectors[:, good].T
-    out: Matrix = 2.0 * inverse / np.outer(scale, scale)
-    return out
 
 
 def _sigma(problem: GeneralisedProblem, psi: Vector) -> float | None:

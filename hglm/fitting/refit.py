@@ -40,6 +40,9 @@ class CompleteRefitter:
         """Fit responses Y (n, B), one a column, in the rows of the design."""
         return Refits.join([self._one(y) for y in Y.T])
 
+    def uncertain(self, Y: Matrix) -> None:
+        """Not prepared: complete fits tell it one by one."""
+
     def _one(self, y: Vector) -> Refits:
         return attempt_complete(partial(refit, self.estimates, self.design), y, self.estimates)
 

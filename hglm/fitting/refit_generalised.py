@@ -23,6 +23,7 @@ from hglm.fitting.refit_record import (
     smallest_sd,
     snap,
 )
+from hglm.fitting.refit_uncertainty import Uncertainty, laplace_uncertainty
 from hglm.numerics.lockstep import Lockstep, Objective, Points, minimise_lockstep
 from hglm.numerics.rows import RowPattern
 from hglm.numerics.trust_region import TrustRegion
@@ -64,17 +65,31 @@ class LaplaceRefitter:
 
     def many(self, Y: Matrix) -> Refits:
         """Fit responses Y (n, B), one a column, in the rows of the design."""
+        found, _, _, careful = self._together(Y, self._objective(Y))
+        return found.with_rows(careful, [self._one(Y[:, i]) for i in careful])
+
+    def uncertain(self, Y: Matrix) -> tuple[Refits, Uncertainty] | None:
+        """Fit in lock-step only, and tell how uncertain β̂ is; None where that is not prepared."""
+        objective = self._objective(Y)
+        found, psi, search, careful = self._together(Y, objective)
+        uncertainty = laplace_uncertainty(self.problem, objective, search.warm, psi, self.hessian)
+        return found, uncertainty.without(careful)
+
+    def _together(self, Y: Matrix, objective: Objective) -> tuple[Refits, Matrix, Lockstep, Codes]:
+        """Fit in lock-step; also ψ and which responses want to be fitted by themselves."""
         problem = self.problem
         basis = factor_basis(problem.layout)
-        objective = _objective(problem, problem.terms.take(np.asfortranarray(Y)).T, basis)
         starts = np.repeat(self.start[None], Y.shape[1], axis=0)
         search = minimise_lockstep(objective, starts, self.hessian, SETTINGS)
         low = smallest_sd(basis, search.x[:, problem.n_fixed :]) <= NEAR
         psi, proven = _on_boundary(problem, objective, search, low & search.converged)
         T = np.tensordot(psi[:, problem.n_fixed :], basis, (1, 0))  # (B, k, k)
         found = replace(_refits(problem, psi, T, search.value), singular=proven)
-        careful = [int(i) for i in np.flatnonzero(~search.converged | (low & ~proven))]
-        return found.with_rows(careful, [self._one(Y[:, i]) for i in careful])
+        return found, psi, search, np.flatnonzero(~search.converged | (low & ~proven))
+
+    def _objective(self, Y: Matrix) -> Objective:
+        responses = self.problem.terms.take(np.asfortranarray(Y)).T  # (B, n)
+        return _objective(self.problem, responses, factor_basis(self.problem.layout))
 
     def _one(self, y: Vector) -> Refits:
         return attempt_complete(self.complete, y, self.estimates)

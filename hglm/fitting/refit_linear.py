@@ -25,12 +25,13 @@ from hglm.design.arrays import Design
 from hglm.fitting.certificate import Certificate
 from hglm.fitting.checks import LOST, check_residual
 from hglm.fitting.linear import LinearOptimum, fit_linear
-from hglm.fitting.lockstep_search import find_optima
+from hglm.fitting.lockstep_search import Optima, find_optima
 from hglm.fitting.record import Estimates, LinearState
 from hglm.fitting.refit_record import Refits, attempt, batch_size, off_boundary
+from hglm.fitting.refit_uncertainty import Uncertainty, linear_uncertainty
 from hglm.numerics.gramian import level_products
 from hglm.numerics.related import relate_sums
-from hglm.typing import Matrix, Vector
+from hglm.typing import Codes, Matrix, Vector
 
 __all__ = ["LinearRefitter", "make_linear_refitter"]
 
@@ -76,7 +77,25 @@ class LinearRefitter:
             return self._without_random_effects(rows)
         if not self.lockstep:
             return Refits.join([self._one(rows, i, None) for i in range(Y.shape[1])])
+        found, optima, careful = self._together(rows, self._cross_products(rows))
+        again = [
+            self._one(rows, i, optima.theta[i] if optima.converged[i] else None)
+            for i in careful.tolist()
+        ]
+        return found.with_rows(careful, again)
+
+    def uncertain(self, Y: Matrix) -> tuple[Refits, Uncertainty] | None:
+        """Fit in lock-step only, and tell how uncertain β̂ is; None where that is not prepared."""
+        if not self.lockstep:
+            return None
+        rows = _residuals(self, Y)
         many = self._cross_products(rows)
+        found, optima, careful = self._together(rows, many)
+        uncertainty = linear_uncertainty(many, optima.theta, self.problem.fixed.to_beta)
+        return found, uncertainty.without(careful)
+
+    def _together(self, rows: _Residuals, many: ManyResponses) -> tuple[Refits, Optima, Codes]:
+        """Fit in lock-step; also which responses want to be fitted by themselves."""
         optima = find_optima(many, self.problem.layout, self.start, self.hessian)
         final = profile_many(many, np.arange(len(rows.gamma)), optima.theta)
         factors = np.tensordot(optima.theta, many.basis, (1, 0))  # (B, k, k)
@@ -85,11 +104,7 @@ class LinearRefitter:
             singular=optima.singular,
         )
         lost = final.sigma2 * many.nu <= LOST * rows.ee
-        careful = [int(i) for i in np.flatnonzero(~optima.settled | lost)]
-        starts = [optima.theta[i] if optima.converged[i] else None for i in careful]
-        return found.with_rows(
-            careful, [self._one(rows, i, t) for i, t in zip(careful, starts, strict=True)]
-        )
+        return found, optima, np.flatnonzero(~optima.settled | lost)
 
     def _without_random_effects(self, rows: _Residuals) -> Refits:
         """Least squares: e is all that is left."""

@@ -12,7 +12,8 @@ from hglm.covariance import Layout
 from hglm.errors import HglmError
 from hglm.fitting.certificate import Certificate
 from hglm.fitting.record import Estimates
-from hglm.typing import AnyArray, BoolArray, Matrix, Vector
+from hglm.fitting.refit_uncertainty import Uncertainty
+from hglm.typing import AnyArray, BoolArray, Codes, Matrix, Vector
 
 __all__ = [
     "Refits",
@@ -73,15 +74,15 @@ class Refits:
             },
         )
 
-    def with_rows(self, rows: Sequence[int], parts: Sequence[Refits]) -> Refits:
+    def with_rows(self, rows: Codes, parts: Sequence[Refits]) -> Refits:
         """Replace some responses by records of one response each."""
         if not parts:
             return self
-        other, at = Refits.join(parts), np.asarray(rows)
+        other = Refits.join(parts)
 
         def changed(old: AnyArray, new: AnyArray) -> AnyArray:
             out = old.copy()
-            out[at] = new
+            out[rows] = new
             return out
 
         return Refits(
@@ -91,7 +92,7 @@ class Refits:
             sigma=changed(self.sigma, other.sigma),
             llf=changed(self.llf, other.llf),
             singular=changed(self.singular, other.singular),
-            failures={**self.failures, **{rows[i]: why for i, why in other.failures.items()}},
+            failures={**self.failures, **{int(rows[i]): why for i, why in other.failures.items()}},
         )
 
     @staticmethod
@@ -118,6 +119,13 @@ class Refitter(Protocol):
 
     def many(self, Y: Matrix) -> Refits:
         """Fit responses Y (n, B), one a column, in the rows of the design."""
+        ...
+
+    def uncertain(self, Y: Matrix) -> tuple[Refits, Uncertainty] | None:
+        """Fit in lock-step only, and tell how uncertain β̂ is; None where that is not prepared.
+
+        The uncertainty is NaN where a response is better fitted by itself.
+        """
         ...
 
 

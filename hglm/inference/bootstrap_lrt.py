@@ -140,7 +140,7 @@ class _Simulation:
     def _improved(self, Y: Matrix, small: Refits) -> Refits:
         """Fit the larger model; where it is worse than the smaller one, from the rows again."""
         large = self.large.many(Y)
-        worse = [int(i) for i in np.flatnonzero(large.llf < small.llf - 0.5 * SAME)]
+        worse = np.flatnonzero(large.llf < small.llf - 0.5 * SAME)
         estimates, design = self.alternative.estimates, self.alternative.design
         again = [
             attempt_complete(lambda y: refit(estimates, design, y), Y[:, i], estimates)

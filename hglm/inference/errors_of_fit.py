@@ -24,10 +24,10 @@ from hglm.criteria.generalised_problem import GeneralisedProblem
 from hglm.criteria.mode import Mode, counted
 from hglm.criteria.profiled import solve
 from hglm.errors import FitError
-from hglm.fitting.estimate_generalised import joint_covariance_of
 from hglm.fitting.record import Estimates, GeneralisedState, LinearState
 from hglm.inference.joint_covariance import JointCovariance
 from hglm.numerics.factor import Factor, factorise
+from hglm.numerics.positive import covariance_of
 from hglm.typing import Matrix, Vector
 
 __all__ = ["joint_covariance"]
@@ -63,7 +63,7 @@ def _generalised(state: GeneralisedState) -> JointCovariance:
         raise FitError("The random effects have no mode at the estimates; see the certificate.")
     theta = problem.theta(state.psi)
     factor = factorise(mode.factor.gramian, problem.plan, problem.layout.factors(theta))
-    root = _root(joint_covariance_of(state.hessian))
+    root = _root(covariance_of(state.hessian, problem.n_fixed))
     fixed, slopes = problem.fixed[0], _mode_slopes(problem, mode, factor, theta)
     return JointCovariance(
         scale=1.0,

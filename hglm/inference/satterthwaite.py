@@ -33,7 +33,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import linalg
 
 from hglm.criteria.linear_problem import LinearProblem
 from hglm.criteria.profiled import evaluate
@@ -49,12 +48,13 @@ from hglm.inference.scores import (
     second_products,
 )
 from hglm.numerics.batched import outer_sum, symmetrise
+from hglm.numerics.positive import positive_inverse
 from hglm.typing import Matrix, Vector
 
 __all__ = ["Satterthwaite", "satterthwaite"]
 
-TOLERANCE = 1e-8
-"""Eigenvalues of the scaled Hessian below this are zero (lmerTest's figure)."""
+SAME = 1e-8
+"""Relative difference of degrees of freedom that are one number."""
 RANK = 1.5e-8
 """Eigenvalues of LCL' this much smaller than the largest show rows that repeat others."""
 STEP = 1e-4
@@ -126,7 +126,7 @@ def satterthwaite(estimates: Estimates) -> Satterthwaite:
     return Satterthwaite(
         vcov=vcov,
         jacobian=np.concatenate([slopes, 2.0 / sigma * vcov[None]]),
-        parameter_vcov=2.0 * _pseudo_inverse(hessian),
+        parameter_vcov=2.0 * positive_inverse(hessian),
     )
 
 
@@ -141,7 +141,7 @@ def _joint(nu: Vector) -> float:
     """Degrees of freedom of an F statistic that is the mean of r squared t's."""
     if not len(nu):
         return float("nan")
-    if np.ptp(nu) < TOLERANCE * nu.max():
+    if np.ptp(nu) < SAME * nu.max():
         return float(nu.mean())
     if np.any(nu <= 2.0):
         return 2.0
@@ -201,14 +201,3 @@ def _differences(problem: LinearProblem, theta: Vector, reml: bool) -> Matrix:
         behind = evaluate(problem, theta - step, reml).gradient
         out[j] = (ahead - behind) / (2.0 * step[j])
     return symmetrise(out)
-
-
-def _pseudo_inverse(H: Matrix) -> Matrix:
-    """H^+, its positive part only, after scaling to a diagonal of ones."""
-    diagonal = np.diagonal(H)
-    scale = np.sqrt(np.maximum(diagonal, TOLERANCE * diagonal.max()))
-    values, vectors = linalg.eigh(H / np.outer(scale, scale))
-    kept = values > TOLERANCE * values.max()
-    half = vectors[:, kept] / np.sqrt(values[kept]) / scale[:, None]
-    out: Matrix = half @ half.T
-    return out

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -12,9 +12,11 @@ from hglm.design.arrays import PredictorDesign
 from hglm.errors import HglmError, OptionError
 from hglm.fitting.record import Estimates
 from hglm.fitting.refit import make_refitter, refit
-from hglm.fitting.refit_record import Refitter
+from hglm.fitting.refit_record import Refits, Refitter
+from hglm.fitting.refit_uncertainty import Uncertainty
 from hglm.inference.nesting import boundary_p_value
-from hglm.inference.tests import contrast_test
+from hglm.inference.satterthwaite import Satterthwaite
+from hglm.inference.tests import Denominator, Fixed, contrast_test, joint_test
 from hglm.numerics.replicates import Generators
 from hglm.planning.data_model import DataModel, draw, fit_draw
 from hglm.typing import BoolArray, Matrix, Vector
@@ -23,7 +25,6 @@ __all__ = ["Outcome", "Task", "make_task", "target_rows", "with_effect"]
 
 PILOTS = 10
 """Draws tried until one can be fitted, to start the other fits from."""
-ONE_BY_ONE = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,8 @@ def make_task(model: DataModel, target: str, ddf: str | None, pilot: np.random.G
         )
     default = "satterthwaite" if model.family is None else "asymptotic"
     rows = target_rows(model.design.mean, target)
-    task = FixedTask(model, estimates, rows, ddf or default)
+    refitter = make_refitter(estimates, replace(model.design, y=y))
+    task = FixedTask(model, estimates, refitter, rows, ddf or default)
     task.p_value(estimates)  # an unknown `ddf` is told now
     return task
 
@@ -128,34 +130,89 @@ def target_rows(design: PredictorDesign, target: str) -> Matrix:
 
 @dataclass(frozen=True, slots=True)
 class FixedTask:
-    """Tests fixed effects by the t or F test of a complete fit."""
+    """Tests fixed effects by t or F tests."""
 
     model: DataModel
     pilot: Estimates
     """To start from."""
+    refitter: Refitter
     rows: Matrix
     ddf: str
-    chunk: int = ONE_BY_ONE
+
+    @property
+    def chunk(self) -> int:
+        """How many replicates are best done together."""
+        return self.refitter.batch
 
     def __call__(self, generators: Generators) -> Outcome:
-        """Draw, fit and test one after the other."""
-        p = np.full(len(generators), np.nan)
-        singular = np.zeros(len(generators), dtype=bool)
-        failures: dict[int, str] = {}
-        for i, rng in enumerate(generators):
-            try:
-                estimates = refit(self.pilot, self.model.design, draw(self.model, rng))
-                if not estimates.certificate.converged:
-                    failures[i] = estimates.certificate.message
-                    continue
-                p[i], singular[i] = self.p_value(estimates), estimates.certificate.singular
-            except (HglmError, np.linalg.LinAlgError) as error:
-                failures[i] = str(error)
-        return Outcome(p, singular, failures)
+        """Draw all, fit them together where that is prepared, and test."""
+        Y = np.column_stack([draw(self.model, rng) for rng in generators])
+        together = self.refitter.uncertain(Y) if self.ddf in _QUICK else None
+        if together is None:
+            return _joined([self._complete(y) for y in Y.T])
+        found, uncertainty = together
+        return _joined(
+            [
+                self._quick(found, uncertainty, i)
+                if np.isfinite(uncertainty.vcov[i]).all()
+                else self._complete(y)
+                for i, y in enumerate(Y.T)
+            ]
+        )
+
+    def _quick(self, found: Refits, uncertainty: Uncertainty, i: int) -> Outcome:
+        """Test one response that was fitted in lock-step."""
+        method = _QUICK[self.ddf](self.pilot, uncertainty, i)
+        p = joint_test(found.beta[i], method, self.rows).p_value
+        return Outcome(np.array([p]), found.singular[[i]], {})
+
+    def _complete(self, y: Vector) -> Outcome:
+        """Fit one response with all checks, and test."""
+        try:
+            estimates = refit(self.pilot, self.model.design, y)
+            p = self.p_value(estimates)
+        except (HglmError, np.linalg.LinAlgError) as error:
+            return _lost(str(error))
+        if not estimates.certificate.converged:
+            return _lost(estimates.certificate.message)
+        return Outcome(np.array([p]), np.array([estimates.certificate.singular]), {})
 
     def p_value(self, estimates: Estimates) -> float:
         """P-value of the hypothesis."""
         return contrast_test(estimates, self.rows, self.ddf).p_value
+
+
+def _satterthwaite(_: Estimates, found: Uncertainty, i: int) -> Denominator:
+    return Satterthwaite(found.vcov[i], found.jacobian[i], found.parameter_vcov[i])
+
+
+def _asymptotic(_: Estimates, found: Uncertainty, i: int) -> Denominator:
+    return Fixed(found.vcov[i], np.inf)
+
+
+def _residual(pilot: Estimates, found: Uncertainty, i: int) -> Denominator:
+    return Fixed(found.vcov[i], pilot.nobs - len(pilot.beta))
+
+
+_QUICK: Mapping[str, Callable[[Estimates, Uncertainty, int], Denominator]] = {
+    "satterthwaite": _satterthwaite,
+    "asymptotic": _asymptotic,
+    "residual": _residual,
+}
+"""Degrees of freedom that do not need complete fits."""
+
+
+def _lost(why: str) -> Outcome:
+    return Outcome(np.array([np.nan]), np.array([False]), {0: why})
+
+
+def _joined(parts: Sequence[Outcome]) -> Outcome:
+    """Outcomes of one data set each, one after the other."""
+    return Outcome(
+        np.concatenate([part.p_values for part in parts]),
+        np.concatenate([part.singular for part in parts]),
+        {i: part.failures[0] for i, part in enumerate(parts) if part.failures},
+    )
 
 
 @dataclass(frozen=True, slots=True)
