@@ -100,7 +100,7 @@ def design_of(estimates: Estimates, notes: tuple[str, ...] = ()) -> Design:
     names = tuple(f"x{j}" for j in range(X.shape[1]))
     rows = pd.RangeIndex(n)
     mean = PredictorDesign(X, names, {}, None, random)
-    return Design("y", np.zeros(n), mean, rows, np.arange(n), n, notes=notes)
+    return Design("y", np.zeros(n), mean, rows, n, notes=notes)
 
 
 def coefficients_of(model: str) -> pd.DataFrame:

@@ -63,7 +63,7 @@ def test_a_row_is_used_when_nothing_in_it_is_missing(missing):
         weights=np.abs(data["w"]).to_numpy(),
     )
     complete = np.flatnonzero(data.notna().all(axis=1))
-    np.testing.assert_array_equal(design.kept, complete)
+    np.testing.assert_array_equal(design.index, complete)
     np.testing.assert_array_equal(design.y, data["y"].to_numpy()[complete])
     np.testing.assert_array_equal(design.mean.X[:, 1], data["x"].to_numpy()[complete])
     np.testing.assert_array_equal(design.mean.offset, data["o"].to_numpy()[complete])

@@ -35,7 +35,6 @@ def design_of(case: Case) -> Design:
         case.y,
         case.design,
         pd.RangeIndex(n),
-        np.arange(n),
         n,
         weights=case.weights,
         frequencies=case.frequencies,
@@ -234,7 +233,7 @@ def small_design(y: Vector, codes: Vector, X: Matrix) -> Design:
         "g", ("Intercept",), pd.RangeIndex(int(codes.max()) + 1), codes, np.ones((len(y), 1))
     )
     mean = PredictorDesign(X, tuple(f"x{i}" for i in range(X.shape[1])), {}, None, (term,))
-    return Design("y", y, mean, pd.RangeIndex(len(y)), np.arange(len(y)), len(y))
+    return Design("y", y, mean, pd.RangeIndex(len(y)), len(y))
 
 
 CODES = np.repeat(np.arange(6), 4)

@@ -174,6 +174,8 @@ def _fixed_block(
     one_number = design.X.shape[1] == 1 and offset is None and bool(np.all(design.X == 1.0))
     if one_number and name != "mean" and not design.random:
         return FixedBlock(name, None, None, np.eye(1), first)
-    fixed = orthogonalise(grouped.take(design.X), np.zeros(n), None)
+    rows = grouped.stack(design.X, np.zeros(n))
+    fixed = orthogonalise(rows, None)
     root_n = np.sqrt(n)
-    return FixedBlock(name, fixed.Q * root_n, offset, fixed.to_beta * root_n, first)
+    rows *= root_n
+    return FixedBlock(name, rows[:, :-1], offset, fixed.to_beta * root_n, first)

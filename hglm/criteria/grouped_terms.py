@@ -53,6 +53,16 @@ class GroupedTerms:
             np.take(column, self.order, out=target, mode="clip")
         return out
 
+    def stack(self, X: Matrix, y: Vector) -> Matrix:
+        """Rows of [X y] (n, p + 1), sorted; a copy, column by column contiguous."""
+        out = np.empty((len(y), X.shape[1] + 1), order="F")
+        for target, column in zip(out.T, (*X.T, y), strict=True):
+            if self.order is None:
+                target[:] = column
+            else:
+                np.take(column, self.order, out=target, mode="clip")
+        return out
+
     def user_factors(self, theta: Vector) -> list[Matrix]:
         """Return a factor of each slot's relative covariance in the user's columns."""
         return [S @ T for S, T in zip(self.maps, self.layout.term_factors(theta), strict=True)]

@@ -9,7 +9,7 @@ back to the user's coordinates are kept with them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -83,8 +83,9 @@ def linear_problem(
     root = _root_weights(weights, frequencies)
     terms = group_terms([design], root)
     sorted_root = None if root is None else terms.take(root)
-    fixed = orthogonalise(terms.take(design.X), terms.take(y), sorted_root)
-    dense = np.column_stack([fixed.Q, fixed.residual])
+    dense = terms.stack(design.X, y)
+    terms = replace(terms, order=None)  # every row is in place, and its memory needed
+    fixed = orthogonalise(dense, sorted_root)
     zz = relate(gramian(terms.groupings, terms.columns), terms.roots)
     products = [
         level_products(g, z, dense) for g, z in zip(terms.groupings, terms.columns, strict=True)

@@ -175,8 +175,6 @@ class Design:
     mean: PredictorDesign
     index: pd.Index
     """(n,) row labels of the complete cases (pandas' index, else 0 ... n-1)."""
-    kept: Codes
-    """(n,) positions in the data frame of the rows used."""
     n_rows: int
     """Rows of the data frame, missing ones included."""
     weights: Vector | None = None

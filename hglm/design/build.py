@@ -92,7 +92,7 @@ def build_design(
     arguments = {name: value for name, value in given.items() if value is not None}
     table, columns = _read(formula, predictors, open_frame(data), arguments)
     kept, notes = _complete_rows(table, missing)
-    values = Evaluator(table.frame(kept), table.index if notes == () else table.index.take(kept))
+    values = Evaluator(table.frame(kept), table.index if kept is None else table.index.take(kept))
     rows = {name: _row_numbers(name, column, values) for name, column in columns.items()}
     response = make_response(formula.response, values, rows.get("trials"), categorical)
     relationships = read_relationships(covariances, predictors.values())
@@ -104,7 +104,6 @@ def build_design(
         y=response.y,
         mean=designs["mean"],
         index=values.index,
-        kept=kept,
         n_rows=table.n_rows,
         weights=rows.get("weights"),
         frequencies=rows.get("frequencies"),
@@ -162,13 +161,13 @@ def _read(
     return Table({**table.columns, **labelled}, table.index), columns
 
 
-def _complete_rows(table: Table, missing: str) -> tuple[Codes, tuple[str, ...]]:
-    """Positions of the rows without a missing value, and a note if some have one."""
+def _complete_rows(table: Table, missing: str) -> tuple[Codes | None, tuple[str, ...]]:
+    """Positions of the rows without a missing value (None: all), and a note if some have one."""
     if missing not in ("drop", "raise"):
         raise OptionError(f'The option missing={missing!r} is neither "drop" nor "raise".')
     masks = table.missing()
     if not masks:
-        return np.arange(table.n_rows), ()
+        return None, ()
     for name, mask in masks.items():
         if mask.all():
             raise DataError(

@@ -1,6 +1,6 @@
 """A data frame of any kind -> the columns a model needs, as pandas holds them.
 
-pandas columns are taken as they are, without a copy. Columns of other frames
+pandas columns are taken as they are, without a copy where pandas allows it. Columns of other frames
 go through narwhals, one by one. A categorical column keeps the documented
 order of its categories; polars' `Categorical` has none, so its categories are
 sorted like text.
@@ -77,17 +77,21 @@ class Table:
         masks = {name: column.isna().to_numpy() for name, column in self.columns.items()}
         return {name: mask for name, mask in masks.items() if mask.any()}
 
-    def frame(self, kept: Codes) -> pd.DataFrame:
-        """Rows at `kept` as plain numbers and categories, numbered from 0."""
-        everything = len(kept) == self.n_rows
-        columns = {
-            name: _plain(column.array if everything else column.array.take(kept), name)
-            for name, column in self.columns.items()
-        }
-        frame = pd.DataFrame(columns, index=pd.RangeIndex(len(kept)), copy=False)
-        for name, values in columns.items():
-            _check_finite(values, name, self.index[kept] if not everything else self.index)
-        return frame
+    def frame(self, kept: Codes | None = None) -> pd.DataFrame:
+        """Rows at `kept` (None: all) as plain numbers and categories, numbered from 0.
+
+        What is written to the data afterwards does not show in it: pandas 3 copies a column
+        when one of its owners writes to it, pandas 2 in `astype`.
+        """
+        index = self.index if kept is None else self.index[kept]
+        rows = pd.RangeIndex(len(index))
+        columns = {}
+        for name, column in self.columns.items():
+            values = _plain(column if kept is None else column.take(kept), name)
+            values.index = rows
+            _check_finite(values, name, index)
+            columns[name] = values
+        return pd.DataFrame(columns, index=rows, copy=False)
 
 
 def open_frame(data: Frame, title: str = "data") -> Source:
@@ -141,23 +145,22 @@ def _to_pandas(column: nw.Series[Any]) -> pd.Series:
     return pd.Series(column.to_numpy())
 
 
-def _plain(values: Any, name: str) -> Any:
+def _plain(column: pd.Series, name: str) -> pd.Series:
     """NumPy numbers or sorted categories of a column without missing values."""
-    dtype = values.dtype
+    dtype: Any = column.dtype
     types = pd.api.types
     if types.is_complex_dtype(dtype):
         raise DataError(f"Column `{name}` holds complex numbers; take their parts first.")
     if isinstance(dtype, pd.CategoricalDtype):
-        plain: Any = used_categories(values)
-    elif isinstance(dtype, pd.StringDtype):
-        plain = _categories(values, name)
-    elif types.is_bool_dtype(dtype) or types.is_numeric_dtype(dtype):
-        plain = np.asarray(values, dtype=_plain_type(dtype))
-    elif types.is_datetime64_any_dtype(dtype) or dtype.kind == "m":
-        plain = np.asarray(values)
-    else:
-        plain = _plain_objects(np.asarray(values, dtype=object), name)
-    return plain
+        used = used_categories(cast("Any", column.array))
+        return column.astype(dtype) if used is column.array else pd.Series(used)
+    if types.is_bool_dtype(dtype) or types.is_numeric_dtype(dtype):
+        return column.astype(_plain_type(dtype))
+    if isinstance(dtype, pd.StringDtype):
+        return pd.Series(_categories(column.array, name))
+    if types.is_datetime64_any_dtype(dtype) or dtype.kind == "m":
+        return pd.Series(np.array(column))
+    return pd.Series(_plain_objects(np.asarray(column, dtype=object), name))
 
 
 def _plain_type(dtype: Any) -> Any:
@@ -190,9 +193,9 @@ def _categories(values: Any, name: str) -> Any:
     return pd.Categorical.from_codes(codes, cast("Any", pd.Index(levels)))
 
 
-def _check_finite(values: Any, name: str, index: pd.Index) -> None:
-    if isinstance(values, np.ndarray) and values.dtype.kind == "f":
-        bad = np.flatnonzero(~np.isfinite(values))
+def _check_finite(values: pd.Series, name: str, index: pd.Index) -> None:
+    if values.dtype.kind == "f":
+        bad = np.flatnonzero(~np.isfinite(values.to_numpy()))
         if bad.size:
             raise DataError(
                 f"Column `{name}` is infinite in {labels(index, bad)}; mend the values, or make "

@@ -34,7 +34,7 @@ def check_linear(design: Design, problem: LinearProblem) -> None:
             f"effects ({p}), which leaves nothing to estimate the residual variance from; give "
             "more rows or fewer predictors."
         )
-    if float(np.abs(problem.fixed.residual).max()) <= ROUNDING * _size(design):
+    if np.sqrt(problem.gram[p, p] / design.n) <= ROUNDING * _size(design):
         raise DataError(
             f"The fixed effects reproduce the response `{design.response}` exactly, so there is no "
             "residual variance to estimate; check that it is not constant and not computed from "

@@ -30,6 +30,7 @@ from hglm.fitting.record import Estimates, LinearState
 from hglm.fitting.refit_record import Refits, attempt, batch_size, off_boundary
 from hglm.fitting.refit_uncertainty import Uncertainty, linear_uncertainty
 from hglm.numerics.gramian import level_products
+from hglm.numerics.orthogonal import orthogonalise
 from hglm.numerics.related import relate_sums
 from hglm.typing import Codes, Matrix, Vector
 
@@ -48,6 +49,8 @@ class LinearRefitter:
     problem: LinearProblem
     terms: GroupedTerms
     """Rows sorted as in the problem, and the columns of Z."""
+    Q: Matrix
+    """(n, p) fixed effects in orthonormal columns, rows sorted."""
     centre: Vector
     """(n,) offset + Xβ̂, in the rows of the design."""
     root: Vector | None
@@ -188,8 +191,6 @@ class _Residuals:
     """(B,) e'e."""
     eZ: tuple[Matrix, ...]
     """e'Z per group, (B, k, q)."""
-    e: Matrix
-    """(n, B), columns contiguous."""
 
     def problem(self, shared: LinearProblem, i: int) -> LinearProblem:
         """Cross-products with response i."""
@@ -201,7 +202,7 @@ class _Residuals:
             np.concatenate([r[:p], eZ[i : i + 1]])
             for r, eZ in zip(shared.rhs, self.eZ, strict=True)
         )
-        fixed = replace(shared.fixed, residual=self.e[:, i], gamma=self.gamma[i])
+        fixed = replace(shared.fixed, gamma=self.gamma[i])
         return replace(shared, rhs=rhs, gram=gram, fixed=fixed)
 
 
@@ -212,6 +213,9 @@ def make_linear_refitter(
     problem = state.problem
     root = _root_weights(design)
     terms = group_terms([design.mean], root)
+    sorted_root = None if root is None else terms.take(root)
+    rows = terms.stack(design.mean.X, np.zeros(len(design.y)))
+    orthogonalise(rows, sorted_root)
     centre = design.mean.X @ estimates.beta
     start = off_boundary(problem.layout, state.theta, START)
     single = len(problem.roots) == 1 and problem.roots[0] is None
@@ -220,8 +224,9 @@ def make_linear_refitter(
         design=design,
         problem=problem,
         terms=terms,
+        Q=rows[:, :-1],
         centre=centre if design.mean.offset is None else centre + design.mean.offset,
-        root=None if root is None else terms.take(root),
+        root=sorted_root,
         start=start,
         hessian=evaluate(problem, start, state.reml).hessian,
         reml=state.reml,
@@ -236,7 +241,7 @@ def _root_weights(design: Design) -> Vector | None:
 
 def _residuals(refitter: LinearRefitter, Y: Matrix) -> _Residuals:
     """Sort and weight the responses, and split them into Qγ_0 and e."""
-    terms, Q = refitter.terms, refitter.problem.fixed.Q
+    terms, Q = refitter.terms, refitter.Q
     e = terms.take(np.asfortranarray(Y - refitter.centre[:, None]))
     if refitter.root is not None:
         e *= refitter.root[:, None]
@@ -247,4 +252,4 @@ def _residuals(refitter: LinearRefitter, Y: Matrix) -> _Residuals:
     eZ = [level_products(g, z, e) for g, z in zip(terms.groupings, terms.columns, strict=True)]
     ee = np.einsum("nb,nb->b", e, e)
     products = tuple(relate_sums(eZ, terms.roots))
-    return _Residuals((gamma + again).T, (Q.T @ e).T, ee, products, e)
+    return _Residuals((gamma + again).T, (Q.T @ e).T, ee, products)

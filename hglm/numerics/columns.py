@@ -37,13 +37,13 @@ class Strip:
         """Its columns within the group."""
         return slice(self.start, self.start + self.width)
 
-    def add(self, block: Matrix, g: Grouping, values: Vector) -> None:
-        """Sum values (n,) by level and column into the block (k, q), in place."""
+    def add(self, block: Matrix, g: Grouping, x: Vector) -> None:
+        """Sum products with x (n,) by level and column into the block (k, q), in place."""
         if self.codes is None:
-            block[self.start] += g.sum(values)
+            block[self.start] += g.sum_products(self.values, x)
             return
         cells = self._cells(g)
-        sums = np.bincount(cells, values, self.width * g.n_levels)
+        sums = np.bincount(cells, self.values * x, self.width * g.n_levels)
         block[self.columns] += sums.reshape(self.width, g.n_levels)
 
     def read(self, block: Matrix, g: Grouping) -> Vector:
@@ -69,9 +69,9 @@ class Products:
     cells: Grouping
     """Row of the data -> place in that part, flattened."""
 
-    def add(self, block: Matrix, values: Vector) -> None:
-        """Sum values (n,) into the block, in place."""
-        block[self.rows, self.cols] += self.cells.sum(values).reshape(self.shape)
+    def add(self, block: Matrix, x: Vector, y: Vector) -> None:
+        """Sum x∘y (n,) into the block, in place."""
+        block[self.rows, self.cols] += self.cells.sum_products(x, y).reshape(self.shape)
 
     def read(self, block: Matrix) -> Vector:
         """Take from the block what belongs to each row. (n,)"""

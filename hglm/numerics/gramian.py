@@ -201,7 +201,7 @@ def level_products(g: Grouping, columns: Matrix | Sequence[Strip], dense: Matrix
     for strip in strips:
         if rows is None or strip.codes is not None:
             for block, x in zip(out, dense.T, strict=True):
-                strip.add(block, g, strip.values * x)
+                strip.add(block, g, x)
         else:  # one sparse product beats c passes over unsorted codes
             indicator = sparse.csr_array((strip.values, g.codes, np.arange(n + 1)), (n, g.n_levels))
             out[:, strip.start] = (indicator.T @ rows).T
@@ -236,7 +236,7 @@ def _diagonal(g: Grouping, strips: Sequence[Strip]) -> Matrix:
     for b, right in enumerate(strips):
         for left in strips[: b + 1]:
             places = products(g, left, right)
-            places.add(out, left.values * right.values)
+            places.add(out, left.values, right.values)
             if left is not right:
                 out[places.cols, places.rows] = out[places.rows, places.cols].swapaxes(0, 1)
     return out
@@ -249,7 +249,7 @@ def _cells(
     values = np.zeros((order_of(left), order_of(right), rows.n_levels))
     for a in left:
         for b in right:
-            products(rows, a, b).add(values, a.values * b.values)
+            products(rows, a, b).add(values, a.values, b.values)
     return pattern.with_values(values)
 
 

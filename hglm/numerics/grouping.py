@@ -11,6 +11,9 @@ from hglm.typing import Codes, Matrix, Vector
 
 __all__ = ["Grouping", "grouping", "parents", "sort_rows"]
 
+PIECE = 1 << 15
+"""Rows whose products are formed at a time: they stay in the cache."""
+
 
 @dataclass(frozen=True, slots=True)
 class Grouping:
@@ -28,6 +31,23 @@ class Grouping:
             out: Vector = np.add.reduceat(x, self.starts)
             return out
         return np.asarray(np.bincount(self.codes, x, self.n_levels), dtype=np.float64)
+
+    def sum_products(self, x: Vector, y: Vector) -> Vector:
+        """Sum x∘y (n,) over the rows of each level. (n_levels,)"""
+        n = len(x)
+        if self.starts is None or n <= 2 * PIECE:
+            return self.sum(x * y)
+        out = np.empty(self.n_levels, dtype=np.result_type(x, y))
+        ends = np.append(self.starts[1:], n)
+        first = 0
+        while first < self.n_levels:
+            begin = self.starts[first]
+            last = max(first + 1, int(np.searchsorted(ends, begin + PIECE, side="right")))
+            piece = slice(begin, ends[last - 1])
+            levels = slice(first, last)
+            np.add.reduceat(x[piece] * y[piece], self.starts[levels] - begin, out=out[levels])
+            first = last
+        return out
 
     def sum_last(self, x: Matrix) -> Matrix:
         """Sum the last axis of x (..., n) over the rows of each level. (..., n_levels)"""

@@ -31,10 +31,6 @@ class Orthogonalised:
     √w∘y = Q γ + e with Q'e = 0;  X = Q R on weighted rows;  β = to_beta γ + shift.
     """
 
-    Q: Matrix
-    """(n, p) orthonormal columns."""
-    residual: Vector
-    """(n,) e."""
     gamma: Vector
     """(p,) coefficients of the (shifted) response on Q."""
     to_beta: Matrix
@@ -45,37 +41,36 @@ class Orthogonalised:
     """log |R|, so that log |X'WX| = 2 log |R|."""
 
 
-def orthogonalise(X: Matrix, y: Vector, root_weights: Vector | None) -> Orthogonalised:
+def orthogonalise(rows: Matrix, root_weights: Vector | None) -> Orthogonalised:
     """Orthonormalise the weighted columns of X and remove them from y.
+
+    All is done in place: beside the data these are the largest arrays of a fit.
 
     Parameters
     ----------
-    X : (n, p)
-        Full column rank.
-    y : (n,)
+    rows : (n, p + 1)
+        [X y], X of full column rank, column by column contiguous. Overwritten by [Q e].
     root_weights : (n,) or None
         Square roots of the row weights.
     """
-    p = X.shape[1]
+    columns, y = rows[:, :-1], rows[:, -1]
+    p = columns.shape[1]
     weights = None if root_weights is None else root_weights**2
-    columns, T = standardise_columns(X, weights)
     shift = np.zeros(p)
-    constant = constant_column(X)
+    constant = constant_column(columns)
     if constant is not None:
         mean = float(np.average(y, weights=weights))
-        y = y - mean
-        shift[constant] = mean / X[0, constant]
+        y -= mean
+        shift[constant] = mean / columns[0, constant]
+    T = _standardise(columns, weights, constant)
     if root_weights is not None:
-        columns = columns * root_weights[:, None]
-        y = y * root_weights
-    Q, R = _thin_qr(columns)
-    gamma = Q.T @ y
-    residual = y - Q @ gamma
-    correction = Q.T @ residual  # a second pass: "twice is enough" (Parlett 1980, p. 107)
-    residual -= Q @ correction
+        rows *= root_weights[:, None]
+    R = _orthonormalise(columns)
+    gamma = _project_out(columns, y)
+    gamma += _project_out(columns, y)  # "twice is enough" (Parlett 1980, p. 107)
     to_beta = T @ linalg.solve_triangular(R, np.eye(p)) if p else np.zeros((0, 0))
     logdet = float(np.log(np.abs(np.diagonal(R))).sum() - np.linalg.slogdet(T)[1])
-    return Orthogonalised(Q, residual, gamma + correction, to_beta, shift, logdet)
+    return Orthogonalised(gamma, to_beta, shift, logdet)
 
 
 def standardise_columns(
@@ -97,21 +92,8 @@ def standardise_columns(
         X T, column by column contiguous.
     T : (p, p)
     """
-    n, p = X.shape
-    T = np.eye(p)
-    columns = np.empty((n, p), order="F")
-    constant = constant_column(X) if centre else None
-    for j in range(p):
-        x = X[:, j]
-        if constant is not None and j != constant:
-            mean = float(x.mean() if weights is None else np.average(x, weights=weights))
-            x = x - mean
-            T[constant, j] = -mean / X[0, constant]
-        size = np.sqrt(float(x @ x) / max(n, 1))
-        size = size if size > 0 else 1.0
-        np.divide(x, size, out=columns[:, j])
-        T[:, j] /= size
-    return columns, T
+    columns = np.array(X, dtype=np.float64, order="F")
+    return columns, _standardise(columns, weights, constant_column(X) if centre else None)
 
 
 def constant_column(X: Matrix) -> int | None:
@@ -123,21 +105,43 @@ def constant_column(X: Matrix) -> int | None:
     return None
 
 
-def _thin_qr(A: Matrix) -> tuple[Matrix, Matrix]:
-    """Q (n, p) with orthonormal columns and R (p, p) upper, A = QR."""
+def _standardise(columns: Matrix, weights: Vector | None, constant: int | None) -> Matrix:
+    """T (p, p) of `standardise_columns`, which is done in place."""
+    n, p = columns.shape
+    T = np.eye(p)
+    level = 1.0 if constant is None else columns[0, constant]
+    for j in range(p):
+        x = columns[:, j]
+        if constant is not None and j != constant:
+            mean = float(x.mean() if weights is None else np.average(x, weights=weights))
+            x -= mean
+            T[constant, j] = -mean / level
+        size = np.sqrt(float(x @ x) / max(n, 1))
+        size = size if size > 0 else 1.0
+        x /= size
+        T[:, j] /= size
+    return T
+
+
+def _orthonormalise(A: Matrix) -> Matrix:
+    """R (p, p) upper of A = QR, where Q (n, p) takes the place of A."""
     p = A.shape[1]
-    if p == 0:
-        return A, np.zeros((0, 0))
     R = np.eye(p)
-    Q = A
-    for _ in range(2):
+    for _ in range(2 if p else 0):
         try:
-            step = linalg.cholesky(Q.T @ Q)
+            step = linalg.cholesky(A.T @ A)
         except linalg.LinAlgError:
             step = None
         if step is None or np.linalg.cond(step) > 1e7:
-            factors = linalg.qr(A, mode="economic")
-            return np.asfortranarray(factors[0], dtype=np.float64), np.asarray(factors[1])
-        Q = linalg.blas.dtrsm(1.0, step, Q, side=1)
+            A[:], last = linalg.qr(A, mode="economic")
+            return np.asarray(last @ R)
+        A[:] = linalg.blas.dtrsm(1.0, step, A, side=1, overwrite_b=True)
         R = step @ R
-    return Q, R
+    return R
+
+
+def _project_out(Q: Matrix, y: Vector) -> Vector:
+    """Q'y (p,), of which y keeps nothing."""
+    gamma: Vector = Q.T @ y
+    y -= Q @ gamma
+    return gamma

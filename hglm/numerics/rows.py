@@ -79,7 +79,7 @@ class RowPattern:
             for pair in pairs:
                 w = weights.get(pair.predictors)
                 if w is not None:
-                    pair.places.add(block, w * pair.values)
+                    pair.places.add(block, w, pair.values)
                     if pair.twice:
                         rows, cols = pair.places.rows, pair.places.cols
                         block[cols, rows] = block[rows, cols].swapaxes(0, 1)
@@ -95,7 +95,7 @@ class RowPattern:
             w = weights.get(predictors)
             if w is not None:
                 z = self.columns[t][a].values * self.columns[s][b].values
-                where.places[a][b].add(values, w * z)
+                where.places[a][b].add(values, w, z)
         return where.pattern.with_values(values)
 
     def sums(self, x: Mapping[int, Vector]) -> list[Matrix]:
@@ -105,7 +105,7 @@ class RowPattern:
             block = np.zeros((1, order_of(strips), g.n_levels))
             for strip, d in zip(strips, owner, strict=True):
                 if d in x:
-                    strip.add(block[0], g, x[d] * strip.values)
+                    strip.add(block[0], g, x[d])
             out.append(block)
         return out
 

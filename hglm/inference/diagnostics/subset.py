@@ -27,7 +27,6 @@ def take_rows(design: Design, rows: Codes) -> Design:
         y=design.y[rows],
         mean=_predictor(design.mean, rows),
         index=design.index[rows],
-        kept=design.kept[rows],
         weights=_optional(design.weights, rows),
         frequencies=_optional(design.frequencies, rows),
         trials=_optional(design.trials, rows),
