@@ -18,7 +18,8 @@ from hglm.inference.diagnostics.collinearity import vif
 from hglm.inference.diagnostics.conditional_aic import ConditionalAIC, conditional_aic
 from hglm.inference.diagnostics.influence import Influence, influence
 from hglm.inference.diagnostics.quantile_residuals import QuantileResiduals, quantile_residuals
-from hglm.inference.diagnostics.robust import ClusterRobust, RobustKind, cluster_robust
+from hglm.inference.diagnostics.robust import RobustKind, cluster_robust
+from hglm.inference.diagnostics.robust_covariance import RobustCovariance
 from hglm.inference.emmeans import joint_tests
 from hglm.inference.simulate import RandomDraws
 from hglm.report import Report
@@ -165,8 +166,20 @@ class Answering(ABC):
         """Measure how the fixed effects depend on single levels, or rows (None)."""
         return influence(self.estimates, self.design, group)
 
-    def robust(self, kind: RobustKind = "CR2", by: str | AnyArray | None = None) -> ClusterRobust:
-        """Covariance of the fixed effects that is robust within clusters."""
+    def robust(
+        self, kind: RobustKind | None = None, by: str | AnyArray | None = None
+    ) -> RobustCovariance:
+        """Covariance of the fixed effects that is robust within clusters.
+
+        Parameters
+        ----------
+        kind
+            ``"CR0"``, ``"CR1"`` or ``"CR2"``; CR2 for linear models and CR1 for others
+            by default.
+        by
+            A grouping factor, a column of the data or labels of the rows; by default
+            the grouping factor that contains all others.
+        """
         return cluster_robust(self.estimates, self.design, kind, by)
 
     def check(self, n: int = 250, seed: int = 1) -> Report:

@@ -211,8 +211,3 @@ def test_mistakes_have_a_clear_answer():
     none = fitted("fixed effects only")
     with pytest.raises(OptionError, match="say by which column"):
         cluster_robust(none.estimates, none.design)
-    cbpp = hglm.load_dataset("cbpp")
-    formula = "cbind(incidence, size - incidence) ~ period + (1 | herd)"
-    model = hglm.fit(formula, cbpp, family="binomial")
-    with pytest.raises(OptionError, match="are for linear mixed models"):
-        cluster_robust(model.estimates, model.design)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from scipy import linalg, special
@@ -24,6 +24,7 @@ from hglm.typing import Matrix, Vector
 
 __all__ = [
     "ContrastTest",
+    "Ddf",
     "Denominator",
     "Fixed",
     "RowTests",
@@ -48,8 +49,15 @@ class Denominator(Protocol):
         ...
 
     def df(self, contrast: Matrix) -> tuple[float, float]:
-        """Degrees of freedom of all rows (r, p) together, and the factor of F."""
+        """Degrees of freedom of all rows (r, p) together, and the factor of F.
+
+        NaN where the covariance does not suffice to test so many rows.
+        """
         ...
+
+
+Ddf: TypeAlias = str | float | Denominator
+"""A method of degrees of freedom by name, a number, or a prepared method."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +93,7 @@ METHODS: Mapping[str, Callable[[Estimates], Denominator]] = {
 """Methods of degrees of freedom by name."""
 
 
-def denominator(estimates: Estimates, ddf: str) -> Denominator:
+def denominator(estimates: Estimates, ddf: Ddf) -> Denominator:
     """Prepare a method of degrees of freedom for a fit.
 
     Parameters
@@ -93,9 +101,16 @@ def denominator(estimates: Estimates, ddf: str) -> Denominator:
     estimates
         Of a linear mixed model; ``"asymptotic"`` and ``"residual"`` take any.
     ddf
-        ``"satterthwaite"``, ``"kenward-roger"``, ``"residual"`` (n - p) or
-        ``"asymptotic"`` (infinite).
+        ``"satterthwaite"``, ``"kenward-roger"``, ``"residual"`` (n - p),
+        ``"asymptotic"`` (infinite), a number, or a method that was prepared before,
+        which may have a covariance of its own.
     """
+    if not isinstance(ddf, (str, int, float)):
+        return ddf
+    if not isinstance(ddf, str):
+        if not ddf > 0.0:
+            raise OptionError(f"The option ddf={ddf!r} is not positive; give a method or a number.")
+        return Fixed(estimates.vcov, float(ddf))
     if ddf not in METHODS:
         known = ", ".join(f'"{name}"' for name in METHODS)
         raise OptionError(f"There is no method ddf={ddf!r}; choose one of {known}.")
@@ -151,7 +166,7 @@ def row_tests(
 
 
 def contrast_test(
-    estimates: Estimates, contrast: Matrix, ddf: str = "satterthwaite", rhs: Vector | float = 0.0
+    estimates: Estimates, contrast: Matrix, ddf: Ddf = "satterthwaite", rhs: Vector | float = 0.0
 ) -> ContrastTest:
     """Test L β = rhs, all rows together.
 
@@ -195,6 +210,8 @@ def joint_test(beta: Vector, method: Denominator, rows: Matrix) -> ContrastTest:
     if r == 0:
         return ContrastTest(np.nan, 0, np.nan, np.nan)
     df, scaling = method.df(rows)
+    if np.isnan(df):
+        return ContrastTest(np.nan, r, np.nan, np.nan)
     value = rows @ beta
     wald = float(value @ linalg.solve(rows @ method.vcov @ rows.T, value, assume_a="pos"))
     F = scaling * wald / r
@@ -202,7 +219,7 @@ def joint_test(beta: Vector, method: Denominator, rows: Matrix) -> ContrastTest:
     return ContrastTest(F, r, df, float(p), scaling)
 
 
-def wald_intervals(estimates: Estimates, level: float = 0.95, ddf: str = "satterthwaite") -> Matrix:
+def wald_intervals(estimates: Estimates, level: float = 0.95, ddf: Ddf = "satterthwaite") -> Matrix:
     """Wald intervals of the fixed effects, β̂ ± t·se.
 
     Parameters

@@ -12,15 +12,17 @@ import numpy as np
 
 from hglm.design import PredictorDesign
 from hglm.fitting.record import Estimates
+from hglm.inference.diagnostics.robust_covariance import FixedRobust, RobustCovariance
 
-__all__ = ["design_with_intercept", "estimates_with_intercept"]
+__all__ = ["design_with_intercept", "estimates_with_intercept", "robust_with_intercept"]
 
 
 def design_with_intercept(design: PredictorDesign) -> PredictorDesign:
     """Put the intercept back as the first column."""
     X = np.column_stack([np.ones(len(design.X)), design.X])
     terms = {name: tuple(j + 1 for j in columns) for name, columns in design.terms.items()}
-    return replace(design, X=X, names=("Intercept", *design.names), terms={**terms, "Intercept": (0,)})
+    names = ("Intercept", *design.names)
+    return replace(design, X=X, names=names, terms={**terms, "Intercept": (0,)})
 
 
 def estimates_with_intercept(estimates: Estimates) -> Estimates:
@@ -30,3 +32,9 @@ def estimates_with_intercept(estimates: Estimates) -> Estimates:
         beta=np.append(0.0, estimates.beta),
         vcov=np.pad(estimates.vcov, ((1, 0), (1, 0))),
     )
+
+
+def robust_with_intercept(robust: RobustCovariance) -> RobustCovariance:
+    """Put in a coefficient without variance, likewise."""
+    assert isinstance(robust, FixedRobust)  # as those of all generalised models
+    return replace(robust, vcov=np.pad(robust.vcov, ((1, 0), (1, 0))))

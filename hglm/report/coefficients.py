@@ -9,7 +9,7 @@ import pandas as pd
 from scipy.special import ndtr, ndtri
 
 from hglm.fitting.record import Coefficients, Estimates
-from hglm.inference.tests import denominator, row_tests, wald_intervals
+from hglm.inference.tests import Ddf, denominator, row_tests, wald_intervals
 from hglm.report.frames import coefficient_frame
 
 __all__ = ["coefficient_table", "default_ddf", "other_tables"]
@@ -21,7 +21,7 @@ def default_ddf(estimates: Estimates) -> str:
 
 
 def coefficient_table(
-    estimates: Estimates, names: Sequence[str], ddf: str | None = None, level: float = 0.95
+    estimates: Estimates, names: Sequence[str], ddf: Ddf | None = None, level: float = 0.95
 ) -> pd.DataFrame:
     """Tabulate the fixed effects of the mean.
 
@@ -33,9 +33,9 @@ def coefficient_table(
     level
         Coverage of the intervals.
     """
-    ddf = ddf or default_ddf(estimates)
-    tests = row_tests(estimates.beta, denominator(estimates, ddf), np.eye(len(estimates.beta)))
-    limits = wald_intervals(estimates, level, ddf)
+    method = denominator(estimates, default_ddf(estimates) if ddf is None else ddf)
+    tests = row_tests(estimates.beta, method, np.eye(len(estimates.beta)))
+    limits = wald_intervals(estimates, level, method)
     return coefficient_frame(
         names,
         tests.estimate,

@@ -32,6 +32,7 @@ from hglm.inference.emmeans import (
 from hglm.inference.emmeans.contrast_methods import find_method
 from hglm.inference.emmeans.notes import display_notes
 from hglm.inference.emmeans.specs import names_of
+from hglm.inference.tests import Ddf
 from hglm.report.coefficients import default_ddf
 from hglm.report.document import Document, Table
 from hglm.report.render import Report
@@ -61,7 +62,7 @@ class EmmTable:
     """The linear functions of the fixed effects behind it."""
     display: Display
     """Coverage, adjustment and scale."""
-    ddf: str | float
+    ddf: Ddf
     """Where degrees of freedom come from."""
     frame: pd.DataFrame
     """One row an estimate: labels and `estimate, std_error, df, conf_low, conf_high,
@@ -206,11 +207,8 @@ class EmmTable:
             "estimate": scale.estimate if is_named else "Estimate",
             "statistic": "z" if is_normal else "t",
         }
-        df = (
-            df_note(self.ddf) if isinstance(self.ddf, str) else f"Degrees of freedom: {self.ddf:g}."
-        )
         level = f"{100.0 * self.display.level:g}% confidence intervals."
-        notes = (df, level, *display_notes(self.functions, self.display))
+        notes = (df_note(self.ddf), level, *display_notes(self.functions, self.display))
         table = Table(shown, CAPTIONS[self.functions.kind], headers=headers, notes=notes)
         return Report(Document(tables=(table,)), {"table": self.frame})
 
@@ -238,7 +236,7 @@ def emmeans(
     *,
     at: Mapping[str, Any] | None = None,
     weights: str = "equal",
-    ddf: str | float | None = None,
+    ddf: Ddf | None = None,
     level: float = 0.95,
     scale: ShownScale = "link",
     offset: float | None = None,
@@ -286,7 +284,7 @@ def emtrends(
     *,
     at: Mapping[str, Any] | None = None,
     weights: str = "equal",
-    ddf: str | float | None = None,
+    ddf: Ddf | None = None,
     level: float = 0.95,
 ) -> EmmTable:
     """Tabulate the slopes of a covariate, on the scale of the linear predictor.
@@ -305,7 +303,7 @@ def emtrends(
     return _table(functions, Display(level), method)
 
 
-def _table(functions: EstimableSet, display: Display, ddf: str | float) -> EmmTable:
+def _table(functions: EstimableSet, display: Display, ddf: Ddf) -> EmmTable:
     return EmmTable(functions, display, ddf, estimate_frame(functions, display))
 
 

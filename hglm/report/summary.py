@@ -10,6 +10,7 @@ import pandas as pd
 from hglm.design.arrays import Design
 from hglm.fitting.record import Estimates
 from hglm.inference.diagnostics.overdispersion import overdispersion_notes
+from hglm.inference.tests import Ddf
 from hglm.report.document import Document, Fact, Table
 from hglm.report.formats import Fixed, Significant, count
 from hglm.report.frames import glance_frame, residual_sd, varcorr_frame
@@ -38,7 +39,7 @@ def summarise(
     *,
     formula: str,
     family: str = "",
-    ddf: str = "satterthwaite",
+    ddf: Ddf = "satterthwaite",
     level: float | None = None,
     others: Mapping[str, pd.DataFrame] | None = None,
 ) -> Report:

@@ -10,6 +10,8 @@ import numpy as np
 from hglm.design.arrays import Design
 from hglm.fitting.certificate import Certificate
 from hglm.fitting.record import Estimates, TermEstimate
+from hglm.inference.diagnostics.robust_covariance import RobustCovariance
+from hglm.inference.tests import Ddf
 from hglm.report.frames import correlation_matrix, has_correlations
 from hglm.typing import BoolArray
 
@@ -70,9 +72,18 @@ def model_title(estimates: Estimates) -> str:
     return f"{kind} {mixed} fit by {method.format(nodes=estimates.nodes)}"
 
 
-def df_note(ddf: str) -> str:
-    """Say where degrees of freedom come from."""
-    return DF_METHODS.get(ddf, f"Degrees of freedom: {ddf}.")
+def df_note(ddf: Ddf) -> str:
+    """Say where degrees of freedom come from, and the covariance if it is not the model's."""
+    if isinstance(ddf, str):
+        return DF_METHODS.get(ddf, f"Degrees of freedom: {ddf}.")
+    if isinstance(ddf, (int, float)):
+        return f"Degrees of freedom: {ddf:g}."
+    if isinstance(ddf, RobustCovariance):
+        return (
+            f"Cluster-robust covariance ({ddf.kind}, {ddf.n_clusters} clusters of {ddf.cluster}); "
+            f"{ddf.rule}."
+        )
+    return "Degrees of freedom and covariance by a prepared method."
 
 
 def anova_title(type: object) -> str:  # noqa: A002

@@ -1,8 +1,8 @@
 """Independent clusters of rows: within them the random effects stay.
 
-A factor may serve as cluster if every level of every random term lies within one of its
-levels; then V is block diagonal, and sums over rows of a cluster are sums over the
-cluster's own model: [V^-1Q]_c = V_c^-1Q_c.
+A factor may serve as cluster if every level of every random term, of whichever predictor,
+lies within one of its levels; then V is block diagonal, and sums over rows of a cluster
+are sums over the cluster's own model: [V^-1Q]_c = V_c^-1Q_c.
 """
 
 from __future__ import annotations
@@ -53,8 +53,9 @@ def clusters(design: Design, by: str | AnyArray | None = None) -> Clusters:
     Raises
     ------
     OptionError
-        If random effects go across clusters.
+        If random effects go across clusters, or their levels are related.
     """
+    _refuse_related(design)
     if by is None:
         return _outermost(design)
     found = _named(design, by) if isinstance(by, str) else _factor("cluster", np.asarray(by))
@@ -63,7 +64,7 @@ def clusters(design: Design, by: str | AnyArray | None = None) -> Clusters:
             f"There are {len(found.codes)} labels of clusters for {design.n} rows; give one for "
             "each row that the model uses."
         )
-    across = [t.group for t in design.mean.random if not is_within(t, found.codes)]
+    across = [t.group for t in _random_terms(design) if not is_within(t, found.codes)]
     if across:
         raise OptionError(
             f"Levels of `{across[0]}` occur in several clusters of `{found.name}`, so the clusters "
@@ -98,8 +99,22 @@ def cluster_products(rows: WeightedRows, found: Clusters) -> tuple[Matrix, Matri
     return 0.5 * (G + G.swapaxes(1, 2)), s
 
 
+def _random_terms(design: Design) -> list[RandomTerm]:
+    """Random terms of all predictors."""
+    return [t for part in (design.mean, *design.others.values()) for t in part.random]
+
+
+def _refuse_related(design: Design) -> None:
+    related = [t.group for t in _random_terms(design) if t.relation is not None]
+    if related:
+        raise OptionError(
+            f"The levels of `{related[0]}` are related, so no rows are independent clusters; use "
+            "the covariance of the model, or the bootstrap."
+        )
+
+
 def _outermost(design: Design) -> Clusters:
-    terms = design.mean.random
+    terms = _random_terms(design)
     for term in sorted(terms, key=lambda t: t.n_levels):
         if term.n_levels > 1 and all(is_within(other, term.codes) for other in terms):
             return Clusters(term.group, term.levels, term.codes)
@@ -113,11 +128,11 @@ def _outermost(design: Design) -> Clusters:
 
 
 def _named(design: Design, by: str) -> Clusters:
-    for term in design.mean.random:
+    for term in _random_terms(design):
         if term.group == by:
             return Clusters(by, term.levels, term.codes)
     if by not in design.frame:
-        known = [t.group for t in design.mean.random] + [str(c) for c in design.frame]
+        known = [t.group for t in _random_terms(design)] + [str(c) for c in design.frame]
         raise OptionError(
             f"There is no grouping factor or column `{by}` in the model to cluster by; it has "
             f"{', '.join(dict.fromkeys(known))}. Other labels may be given as an array."

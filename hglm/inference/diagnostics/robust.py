@@ -1,6 +1,7 @@
-"""Cluster-robust covariances of the fixed effects of linear mixed models.
+"""Cluster-robust covariances of the fixed effects.
 
-With e = y - Xβ̂, M = (X'V^-1X)^-1 and independent clusters c,
+Generalised models have the sandwich of `hglm.inference.diagnostics.robust_likelihood`.
+For linear mixed models, with e = y - Xβ̂, M = (X'V^-1X)^-1 and independent clusters c,
 
     V^R = Σ_c E_c'e_c e_c'E_c,     E_c = A_c V_c^-1 X_c M
 
@@ -29,7 +30,8 @@ They do not depend on σ², so V is relative to it throughout.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias, get_args
 
 import numpy as np
@@ -38,8 +40,10 @@ from scipy import linalg
 from hglm.design import Design
 from hglm.design.arrays import RandomTerm
 from hglm.errors import DataError, OptionError
-from hglm.fitting.record import Estimates
+from hglm.fitting.record import Estimates, GeneralisedState
 from hglm.inference.diagnostics.clusters import Clusters, cluster_products, clusters
+from hglm.inference.diagnostics.robust_covariance import RobustCovariance
+from hglm.inference.diagnostics.robust_likelihood import likelihood_robust
 from hglm.inference.diagnostics.weighted_rows import WeightedRows, weighted_rows
 from hglm.inference.residuals import residuals
 from hglm.typing import AnyArray, Codes, Matrix, Vector
@@ -68,6 +72,13 @@ class ClusterRobust:
     """(C, p, p) T_c."""
     overlap: Matrix
     """(C, p, p) R'U_c, RR' = M."""
+    others: Mapping[str, Matrix] = field(default_factory=dict)
+    """None: linear models have no further predictors."""
+
+    @property
+    def rule(self) -> str:
+        """Where degrees of freedom come from, in words."""
+        return "degrees of freedom by Satterthwaite's method under the model"
 
     def each(self, contrast: Matrix) -> Vector:
         """Degrees of freedom of each row l'β by itself.
@@ -111,24 +122,34 @@ class ClusterRobust:
 def cluster_robust(
     estimates: Estimates,
     design: Design,
-    kind: RobustKind = "CR2",
+    kind: RobustKind | None = None,
     by: str | AnyArray | None = None,
-) -> ClusterRobust:
+) -> RobustCovariance:
     """Compute a cluster-robust covariance of the fixed effects.
 
     Parameters
     ----------
     estimates, design
-        Of a linear mixed model.
+        Of the fit.
     kind
-        ``"CR0"``, ``"CR1"`` or ``"CR2"``; see the module.
+        ``"CR0"``, ``"CR1"`` or, for linear models, ``"CR2"``; see the module. By
+        default the best there is: CR2 for linear models, CR1 for generalised ones.
     by
         See `hglm.inference.diagnostics.clusters.clusters`.
     """
-    if kind not in get_args(RobustKind):
+    if kind is not None and kind not in get_args(RobustKind):
         raise OptionError(f'The option kind={kind!r} is none of "CR0", "CR1" and "CR2".')
-    rows = weighted_rows(estimates, design, "Cluster-robust covariances")
+    if isinstance(estimates.state, GeneralisedState):
+        found = clusters(design, by)
+        return likelihood_robust(estimates, estimates.state, design, kind or "CR1", found)
+    return _linear(estimates, design, kind or "CR2", by)
+
+
+def _linear(
+    estimates: Estimates, design: Design, kind: RobustKind, by: str | AnyArray | None
+) -> ClusterRobust:
     found = clusters(design, by)
+    rows = weighted_rows(estimates, design, "Cluster-robust covariances")
     L_X = rows.solution.L_X
     M = linalg.cho_solve((L_X, True), np.eye(len(L_X)))
     if kind == "CR2":

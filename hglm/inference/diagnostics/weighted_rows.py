@@ -57,6 +57,12 @@ def weighted_rows(estimates: Estimates, design: Design, purpose: str) -> Weighte
             f"{purpose} are for linear mixed models (Gaussian, identity link), and this is a "
             "generalised one; use the bootstrap or a refit without the rows in question."
         )
+    related = [term.group for term in design.mean.random if term.relation is not None]
+    if related:
+        raise OptionError(
+            f"{purpose} are for independent levels, and those of `{related[0]}` are related; use "
+            "the bootstrap or a refit without the rows in question."
+        )
     solution = solve(state.problem, state.theta, state.reml)
     root = _root(design)
     Q = root[:, None] * (design.mean.X @ state.problem.fixed.to_beta)

@@ -23,11 +23,12 @@ from hglm.formula.hints import listing
 from hglm.inference.emmeans.contrast_methods import Contrasts, Means, find_method
 from hglm.inference.emmeans.contrasts import assemble, value_label
 from hglm.inference.emmeans.estimable import EstimableSet
-from hglm.inference.emmeans.means import Ddf, marginal_means, method_of
+from hglm.inference.emmeans.means import marginal_means
 from hglm.inference.emmeans.notes import variables_of_terms
 from hglm.inference.emmeans.specs import Names, names_of
 from hglm.inference.emmeans.tables import joint_frame
 from hglm.inference.emmeans.variables import grid_variables
+from hglm.inference.tests import Ddf, denominator
 from hglm.typing import Matrix
 
 __all__ = ["interaction_contrast", "joint_tests"]
@@ -92,7 +93,7 @@ def joint_tests(
     terms = variables_of_terms(spec, tuple(variables))
     inner = [tuple(name for name in variables if name in t and name not in groups) for t in terms]
     subsets = {s: None for t in inner for r in range(1, len(t) + 1) for s in combinations(t, r)}
-    method = method_of(estimates, ddf)
+    method = denominator(estimates, ddf)
     tables = []
     for names in sorted(subsets, key=len):
         means = marginal_means(

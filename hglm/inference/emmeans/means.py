@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -36,13 +36,10 @@ from hglm.inference.emmeans.variables import (
     weighted_mean,
 )
 from hglm.inference.emmeans.weights import averaging_weights
-from hglm.inference.tests import Denominator, Fixed, denominator
+from hglm.inference.tests import Ddf, Denominator, denominator
 from hglm.typing import BoolArray, Matrix, Vector
 
-__all__ = ["Ddf", "marginal_means", "marginal_slopes", "method_of"]
-
-Ddf: TypeAlias = str | float | Denominator
-"""A method of degrees of freedom by name, a number, or a prepared method."""
+__all__ = ["marginal_means", "marginal_slopes"]
 
 STEP = 5e-4
 """Half the step of differences, relative to the range of the covariate."""
@@ -147,7 +144,7 @@ def marginal_means(
     else:  # what the recipe does not know is an offset given as an array
         _, fitted = grid.part.evaluate(design.frame)
         offsets = offsets + _mean_offset(design) - weighted_mean(fitted, design.frequencies)
-    means = grid.average(rows, offsets, estimates.beta, method_of(estimates, ddf), "overall")
+    means = grid.average(rows, offsets, estimates.beta, denominator(estimates, ddf), "overall")
     notes = means.notes
     if any(parameter.name == "zero_inflation" for parameter in family.parameters):
         notes = (*notes, ZERO_INFLATED)
@@ -197,20 +194,9 @@ def marginal_slopes(
         for sign in (1.0, -1.0)
     )
     rows, offsets = ((a - b) / (2.0 * step) for a, b in zip(ahead, behind, strict=True))
-    slopes = grid.average(rows, offsets, estimates.beta, method_of(estimates, ddf), variable)
+    slopes = grid.average(rows, offsets, estimates.beta, denominator(estimates, ddf), variable)
     scale = linear_scale(scale_of(family, design.response), "Slope")
     return replace(slopes, scale=scale, kind="slopes")
-
-
-def method_of(estimates: Estimates, ddf: Ddf) -> Denominator:
-    """Return the covariance and degrees of freedom by a method, or fixed ones."""
-    if isinstance(ddf, str):
-        return denominator(estimates, ddf)
-    if not isinstance(ddf, (int, float)):
-        return ddf
-    if not ddf > 0.0:
-        raise OptionError(f"The option ddf={ddf!r} is not positive; give a method or a number.")
-    return Fixed(estimates.vcov, float(ddf))
 
 
 def _grid(
