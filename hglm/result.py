@@ -24,7 +24,6 @@ from hglm.inference.conditional import coef_frame, ranef_frame
 from hglm.inference.contrasts import AnovaType
 from hglm.inference.drop_terms import drop_terms
 from hglm.inference.predict import Interval, NewLevels, predict, prediction_rows
-from hglm.inference.profile import profile_frame, profile_intervals
 from hglm.inference.residuals import leverage, residuals
 from hglm.inference.response_scale import (
     MeanFunction,
@@ -35,9 +34,10 @@ from hglm.inference.response_scale import (
 )
 from hglm.inference.simulate import RandomDraws, simulate
 from hglm.inference.terms import FixedTerms, fixed_terms
-from hglm.inference.tests import ContrastTest, contrast_test, wald_intervals
+from hglm.inference.tests import ContrastTest, contrast_test
 from hglm.inference.thresholds import design_with_intercept, estimates_with_intercept
 from hglm.inference.variance_explained import VarianceExplained, variance_explained
+from hglm.inferring import Inferring
 from hglm.pictures import Pictures
 from hglm.report import (
     Report,
@@ -56,7 +56,7 @@ __all__ = ["Fit"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Fit(Estimated, Answering):
+class Fit(Estimated, Answering, Inferring):
     """A fitted model.
 
     Nothing in it changes after it was made; what costs time, such as degrees of
@@ -78,41 +78,6 @@ class Fit(Estimated, Answering):
     def pvalues(self) -> pd.Series:
         """P-values of the fixed effects: t tests with Satterthwaite's df, or z tests."""
         return self._by_name(self._coefficients["p_value"].to_numpy())
-
-    def conf_int(
-        self,
-        level: float = 0.95,
-        method: Literal["wald", "profile"] = "wald",
-        ddf: str | None = None,
-    ) -> pd.DataFrame:
-        """Confidence intervals.
-
-        Parameters
-        ----------
-        level
-            Coverage.
-        method
-            ``"wald"`` for the fixed effects from their standard errors, ``"profile"``
-            for all parameters from the profile likelihood.
-        ddf
-            For Wald intervals: ``"satterthwaite"`` (default of linear models),
-            ``"kenward-roger"``, ``"residual"`` or ``"asymptotic"`` (normal quantiles;
-            default of others).
-        """
-        names = self.design.mean.names
-        if method == "profile":
-            return profile_intervals(self.estimates, names, level)
-        if method != "wald":
-            raise OptionError(f'There is no method {method!r}: use "wald" or "profile".')
-        limits = wald_intervals(self.estimates, level, ddf or default_ddf(self.estimates))
-        return pd.DataFrame(limits, list(names), ["conf_low", "conf_high"])
-
-    def profile(self, which: Sequence[str] | str | None = None) -> pd.DataFrame:
-        """Profile likelihood of parameters, all by default: `parameter, zeta, value`.
-
-        ζ is the signed root of the rise of the deviance; see `hglm.inference.profile`.
-        """
-        return profile_frame(self.estimates, self.design.mean.names, which)
 
     # Random effects -----------------------------------------------------------------
 

@@ -154,5 +154,5 @@ def test_the_deviance_at_an_end_is_z_squared_above_the_least() -> None:
 def test_unknown_names_are_told() -> None:
     with pytest.raises(OptionError, match=r"no parameter 'day'.*'days'"):
         fitted("sleepstudy_rs_ml").profile("day")
-    with pytest.raises(OptionError, match=r'method .profil.*"wald" or "profile"'):
+    with pytest.raises(OptionError, match=r'method .profil.*"wald", "profile" or'):
         fitted("sleepstudy_rs_ml").conf_int(method="profil")  # type: ignore[arg-type]

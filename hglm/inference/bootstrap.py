@@ -13,12 +13,13 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
 
 from hglm.design.arrays import Design
-from hglm.errors import HglmWarning
+from hglm.errors import FitError, HglmWarning, OptionError
 from hglm.fitting.record import Estimates
 from hglm.fitting.refit import make_refitter
 from hglm.inference.bootstrap_draws import (
@@ -35,88 +36,78 @@ from hglm.inference.bootstrap_intervals import (
     IntervalKind,
     acceleration,
     bootstrap_interval,
-    check_kind,
+    check_replicates,
+    fewest,
 )
-from hglm.inference.resampling import ROWS, check_groups
+from hglm.inference.resampling import ROWS, check_groups, independent_units
 from hglm.inference.simulate import RandomDraws
 from hglm.numerics.replicates import check_count, run_replicates, spawn
 from hglm.typing import Matrix
 
-__all__ = ["Bootstrap", "bootstrap", "failure_frame"]
+__all__ = ["BootstrapKind", "Replicates", "bootstrap", "failure_frame"]
+
+BootstrapKind: TypeAlias = Literal["parametric", "cases"]
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Bootstrap:
-    """Replicates of some statistics of a fit."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Replicates:
+    """Statistics of a fit and of its replicates."""
 
     observed: pd.Series
-    """Statistics of the fit itself, by name."""
-    replicates: pd.DataFrame
+    """Of the fit itself, by name."""
+    values: pd.DataFrame
     """A row a replicate, a column a statistic; NaN where a fit failed."""
     failures: pd.DataFrame
     """Columns `replicate, reason`."""
-    notes: tuple[str, ...]
-    """What the reader should know: how it was drawn, how many failed, how many are singular."""
+    n_singular: int
+    """How many of the fits are at the boundary of the parameters."""
+    how: str
+    """In words: what was drawn."""
     leave_out: Callable[[], Matrix]
     """Statistics without one independent unit after the other, (units, s), for BCa."""
 
-    def __repr__(self) -> str:
-        return f"<hglm.Bootstrap: {self.notes[0]}>"
+    @property
+    def n_fitted(self) -> int:
+        """How many replicates could be fitted."""
+        return len(self.values) - len(self.failures)
 
-    def summary(self) -> pd.DataFrame:
-        """Tabulate the statistics.
+    def moments(self) -> pd.DataFrame:
+        """Bias and standard error of each statistic.
 
         Returns
         -------
         DataFrame
-            A row a statistic: `estimate`, `mean` of the replicates, `bias`, `std_error`,
-            `mc_error` of the mean by simulation, and the number `n` of replicates that
-            have a value.
+            A row a statistic: `estimate`, `bias` (mean of the replicates less the
+            estimate), `std_error` (their standard deviation), and the number `n` of
+            replicates that have a value.
         """
-        t = self.replicates
-        n = t.notna().sum()
-        sd = t.std(ddof=1)
-        table = pd.DataFrame(
-            {
-                "estimate": self.observed,
-                "mean": t.mean(),
-                "bias": t.mean() - self.observed,
-                "std_error": sd,
-                "mc_error": sd / np.sqrt(n),
-                "n": n,
-            }
-        ).loc[list(t.columns)]
-        table.attrs["notes"] = list(self.notes)
-        return table
+        t = self.values
+        table = {
+            "estimate": self.observed,
+            "bias": t.mean() - self.observed,
+            "std_error": t.std(ddof=1),
+            "n": t.notna().sum(),
+        }
+        return pd.DataFrame(table).loc[list(t.columns)]
 
     def conf_int(self, level: float = 0.95, kind: IntervalKind = "percentile") -> pd.DataFrame:
-        """Confidence intervals.
-
-        Parameters
-        ----------
-        level
-            Coverage.
-        kind
-            ``"percentile"``, ``"basic"``, ``"normal"`` or ``"bca"``, which fits the
-            model again without each independent unit (levels of the outermost grouping
-            factor, or what was resampled).
+        """Confidence intervals; see `hglm.inference.bootstrap_intervals`.
 
         Returns
         -------
         DataFrame
-            A row a statistic, columns `conf_low, conf_high`.
+            A row a statistic, columns `conf_low, conf_high`; NaN for a statistic that has
+            a value in too few of the replicates.
         """
-        check_kind(kind)
+        check_replicates(self.n_fitted, level, kind)
         a = acceleration(self.leave_out()) if kind == "bca" else np.zeros(len(self.observed))
-        limits = [
-            bootstrap_interval(
-                self.replicates[name].dropna().to_numpy(), float(value), level, kind, float(a[i])
-            )
-            for i, (name, value) in enumerate(self.observed.items())
-        ]
-        table = pd.DataFrame(limits, self.observed.index, ["conf_low", "conf_high"])
-        table.attrs["notes"] = list(self.notes)
-        return table
+        limits = []
+        for i, (name, value) in enumerate(self.observed.items()):
+            t = self.values[name].dropna().to_numpy()
+            enough = len(t) >= fewest(level, kind)
+            found = bootstrap_interval(t, float(value), level, kind, float(a[i]))
+            limits.append(found if enough else (np.nan, np.nan))
+        return pd.DataFrame(limits, self.observed.index, ["conf_low", "conf_high"])
 
 
 def bootstrap(
@@ -125,12 +116,13 @@ def bootstrap(
     n: int = 1000,
     seed: np.random.Generator | int | None = None,
     *,
-    resample: str | None = None,
+    kind: BootstrapKind = "parametric",
+    group: str | None = None,
     random: RandomDraws = "new",
     statistic: Statistic | None = None,
     workers: int = 1,
     progress: bool = False,
-) -> Bootstrap:
+) -> Replicates:
     """Draw replicates of the statistics of a fit.
 
     Interrupting it (Ctrl-C) gives what is there so far, with a warning.
@@ -144,53 +136,52 @@ def bootstrap(
     seed
         Generator or seed; the first m of n replicates are those of a call for m, on any
         number of workers.
-    resample
-        None for the parametric bootstrap, the name of a grouping factor to draw its
-        levels with all their rows, or ``"rows"``.
+    kind
+        ``"parametric"`` or ``"cases"``.
+    group
+        For cases: the grouping factor whose levels are drawn with all their rows, or
+        ``"rows"``; see `independent_units` for the default.
     random
         For the parametric bootstrap: ``"new"`` random effects in each replicate, or the
         ``"conditional"`` modes.
     statistic
         What to follow; all parameters by default, which is also much the fastest.
     workers
-        Processes; more than one needs joblib.
+        Processes, -1 for one a core; more than one needs joblib.
     progress
         Whether to show a bar, where tqdm is installed.
+
+    Raises
+    ------
+    FitError
+        Where no replicate at all can be fitted.
     """
     check_count("n", n)
-    if resample is not None:
-        check_groups(design, resample)
+    unit = _unit(design, kind, group, random)
     follow = default_statistic if statistic is None else statistic
     observed = {str(name): float(x) for name, x in follow(estimates, design).items()}
     task: Draws
-    if resample is not None:
-        task = ResampledDraws(estimates, design, resample, follow, tuple(observed))
+    if unit is not None:
+        task = ResampledDraws(estimates, design, unit, follow, tuple(observed))
     elif statistic is None:
         task = RefittedDraws(estimates, design, random, make_refitter(estimates, design))
     else:
         task = CompleteDraws(estimates, design, random, follow, tuple(observed))
-    parts: list[Chunk] = []
-    try:
-        for part in run_replicates(task, spawn(seed, n), task.chunk, workers, progress):
-            parts.append(part)  # noqa: PERF402 -- an interruption keeps what is there
-    except KeyboardInterrupt:
-        if not parts:
-            raise
-        warnings.warn(
-            f"Interrupted: {sum(len(p.values) for p in parts)} of {n} replicates are there.",
-            HglmWarning,
-            stacklevel=2,
-        )
+    parts = _run(task, spawn(seed, n), workers, progress)
     values = np.concatenate([part.values for part in parts])
-    replicates = pd.DataFrame(values, pd.RangeIndex(len(values), name="replicate"), list(observed))
     failures = failure_frame([part.failures for part in parts], [len(p.values) for p in parts])
-    singular = sum(part.singular for part in parts)
-    return Bootstrap(
+    if len(failures) == len(values):
+        raise FitError(
+            f"None of the {len(values)} replicates could be fitted; the first one said: "
+            f"{failures['reason'][0]}"
+        )
+    return Replicates(
         pd.Series(observed),
-        replicates,
+        pd.DataFrame(values, pd.RangeIndex(len(values), name="replicate"), list(observed)),
         failures,
-        _notes(resample, len(values), failures, singular),
-        partial(leave_out, estimates, design, resample, follow),
+        sum(part.singular for part in parts),
+        _in_words(unit, random),
+        partial(leave_out, estimates, design, unit, follow),
     )
 
 
@@ -205,12 +196,50 @@ def failure_frame(parts: Sequence[Mapping[int, str]], sizes: Sequence[int]) -> p
     return pd.DataFrame(rows, columns=["replicate", "reason"])
 
 
-def _notes(resample: str | None, n: int, failures: pd.DataFrame, singular: int) -> tuple[str, ...]:
-    how = "parametric bootstrap" if resample is None else f"resampled {resample}"
-    how = "resampled rows" if resample == ROWS else how
-    out = [f"{n} replicates, {how}."]
-    if len(failures):
-        out.append(f"{len(failures)} replicates could not be fitted and are left out.")
-    if singular:
-        out.append(f"{singular} replicates are singular fits, and are kept.")
-    return tuple(out)
+def _unit(design: Design, kind: str, group: str | None, random: RandomDraws) -> str | None:
+    """Decide what is drawn with replacement; refuse options that would be ignored."""
+    if kind == "parametric":
+        if group is not None:
+            raise OptionError(
+                f"The option group={group!r} says what to draw with replacement; it needs "
+                'kind="cases".'
+            )
+        return None
+    if kind != "cases":
+        raise OptionError(
+            f'There is no bootstrap of kind {kind!r}; choose "parametric" or "cases".'
+        )
+    if random != "new":
+        raise OptionError(
+            f'The option random={random!r} is for kind="parametric"; cases bring their own effects.'
+        )
+    unit = independent_units(design) if group is None else group
+    check_groups(design, unit)
+    return unit
+
+
+def _in_words(unit: str | None, random: RandomDraws) -> str:
+    if unit is None:
+        given = "with new random effects" if random == "new" else "given the random effects"
+        return f"responses drawn from the model {given}"
+    return f"{'rows' if unit == ROWS else f'levels of {unit}'} drawn with replacement"
+
+
+def _run(
+    task: Draws, generators: Sequence[np.random.Generator], workers: int, progress: bool
+) -> list[Chunk]:
+    """Run the chunks; an interruption keeps what is there."""
+    parts: list[Chunk] = []
+    try:
+        for part in run_replicates(task, generators, task.chunk, workers, progress):
+            parts.append(part)  # noqa: PERF402 -- see above
+    except KeyboardInterrupt:
+        if not parts:
+            raise
+        done = sum(len(part.values) for part in parts)
+        warnings.warn(
+            f"Interrupted: {done} of {len(generators)} replicates are there.",
+            HglmWarning,
+            stacklevel=4,
+        )
+    return parts

@@ -9,7 +9,7 @@ from typing import Protocol, TypeAlias
 import numpy as np
 
 from hglm.design.arrays import Design
-from hglm.errors import FitError, HglmError
+from hglm.errors import FitError, HglmError, OptionError
 from hglm.fitting.record import Estimates
 from hglm.fitting.refit import refit
 from hglm.fitting.refit_record import Refits, Refitter
@@ -208,8 +208,8 @@ def _ordered(found: Mapping[str, float], names: tuple[str, ...]) -> list[float]:
     by_name = {str(name): float(x) for name, x in found.items()}
     if by_name.keys() != set(names):
         other = sorted(by_name.keys() ^ set(names))
-        raise TypeError(
-            f"The statistic must return the same names for every fit; {', '.join(other)} came "
-            "from some only."
+        raise OptionError(
+            f"The statistic must return the same names for every fit, and {', '.join(other)} came "
+            "from some only; leave out what not every fit has, such as effects of single levels."
         )
     return [by_name[name] for name in names]

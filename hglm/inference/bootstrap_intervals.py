@@ -25,17 +25,29 @@ from hglm.errors import OptionError
 from hglm.inference.quantiles import critical_value
 from hglm.typing import Matrix, Vector
 
-__all__ = ["IntervalKind", "acceleration", "bootstrap_interval", "check_kind"]
+__all__ = ["IntervalKind", "acceleration", "bootstrap_interval", "check_replicates", "fewest"]
 
 IntervalKind: TypeAlias = Literal["percentile", "basic", "normal", "bca"]
 
 
-def check_kind(kind: str) -> None:
-    """Raise `OptionError` unless there is such an interval."""
+def fewest(level: float, kind: IntervalKind) -> int:
+    """Smallest number of replicates that has the quantiles of such an interval."""
+    return 2 if kind == "normal" else int(np.ceil(2.0 / (1.0 - level) - 1e-9)) - 1
+
+
+def check_replicates(n: int, level: float, kind: IntervalKind) -> None:
+    """Raise `OptionError` unless n replicates are enough for such an interval."""
     known = get_args(IntervalKind)
     if kind not in known:
         raise OptionError(
             f"There is no bootstrap interval {kind!r}; choose one of {', '.join(map(repr, known))}."
+        )
+    critical_value(level)
+    if n < fewest(level, kind):
+        remedy = "" if kind == "normal" else ', or use kind="normal"'
+        raise OptionError(
+            f"{kind.capitalize()} intervals for level={level!r} need {fewest(level, kind)} "
+            f"replicates or more, and there are {n}; draw more{remedy}."
         )
 
 
@@ -62,19 +74,14 @@ def bootstrap_interval(
     low, high
         NaN for BCa where all replicates lie on one side of the estimate.
     """
-    check_kind(kind)
+    check_replicates(len(t), level, kind)
     z = critical_value(level)
     if kind == "normal":
         centre, half = 2.0 * observed - t.mean(), z * t.std(ddof=1)
         return float(centre - half), float(centre + half)
-    tail = 0.5 * (1.0 - level)
-    if (len(t) + 1) * tail < 1.0 - 1e-9:
-        raise OptionError(
-            f"Quantiles for level={level!r} need {int(np.ceil(1.0 / tail - 1e-9)) - 1} replicates "
-            f'or more, and there are {len(t)}; draw more, or use kind="normal".'
-        )
     if kind == "bca":
         return _bca(t, observed, z, a)
+    tail = 0.5 * (1.0 - level)
     low, high = _quantiles(t, np.array([tail, 1.0 - tail]))
     if kind == "percentile":
         return low, high
@@ -82,8 +89,11 @@ def bootstrap_interval(
 
 
 def acceleration(left_out: Matrix) -> Vector:
-    """Acceleration from estimates (units, s), each without one unit. (s,)"""
-    d = left_out.mean(axis=0) - left_out
+    """Acceleration from estimates (units, s), each without one unit; NaN is left out. (s,)"""
+    known = np.isfinite(left_out)
+    given = np.where(known, left_out, 0.0)
+    mean = given.sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+    d = np.where(known, mean - given, 0.0)
     scale = 6.0 * (d**2).sum(axis=0) ** 1.5
     out: Vector = np.divide((d**3).sum(axis=0), scale, out=np.zeros_like(scale), where=scale > 0)
     return out

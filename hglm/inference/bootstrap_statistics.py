@@ -6,15 +6,54 @@ the predictor's name before them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 
+from hglm.errors import OptionError
 from hglm.fitting.record import Estimates, TermEstimate
 from hglm.fitting.refit_record import Refits
 from hglm.typing import Matrix, Vector
 
-__all__ = ["parameter_names", "parameter_values"]
+__all__ = ["named_numbers", "parameter_names", "parameter_values"]
+
+
+def named_numbers(found: object) -> dict[str, float]:
+    """Name the numbers that somebody's function has returned.
+
+    Parameters
+    ----------
+    found
+        A mapping or Series (its names are kept), a number (``"statistic"``), or an array,
+        numbered from zero.
+
+    Raises
+    ------
+    OptionError
+        For anything else, and where two have the same name.
+
+    Examples
+    --------
+    >>> named_numbers([1, 2.5])
+    {'0': 1.0, '1': 2.5}
+    """
+    values = pd.Series(dict(found)) if isinstance(found, Mapping) else found
+    try:
+        numbers = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        numbers = np.zeros(0)
+    if numbers.ndim > 1 or numbers.size == 0:
+        raise OptionError(
+            f"The statistic returned a {type(found).__name__} that is no number, vector, Series or "
+            "mapping of numbers; return one of these."
+        )
+    labels = values.index if isinstance(values, pd.Series) else range(numbers.size)
+    names = [_flat(label) for label in labels] if numbers.ndim else ["statistic"]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise OptionError(f"The statistic returned {twice!r} twice; give each number its own name.")
+    return dict(zip(names, numbers.ravel().tolist(), strict=True))
 
 
 def parameter_names(estimates: Estimates, names: Sequence[str]) -> list[str]:
@@ -87,3 +126,7 @@ def _term_values(term: TermEstimate, covariance: Matrix) -> list[Vector]:
         )
         out.append(np.clip(rho, -1.0, 1.0))
     return out
+
+
+def _flat(name: object) -> str:
+    return ", ".join(map(str, name)) if isinstance(name, tuple) else str(name)

@@ -39,6 +39,7 @@ COLUMNS: Mapping[str, ColumnStyle] = {
     "contrast": ColumnStyle("Contrast", Text()),
     "estimate": ColumnStyle("Estimate", Estimate()),
     "std_error": ColumnStyle("Std. error", Estimate()),
+    "bias": ColumnStyle("Bias", Estimate()),
     "fit": ColumnStyle("Fit", Estimate()),
     "conf_low": ColumnStyle("CI low", Estimate()),
     "conf_high": ColumnStyle("CI high", Estimate()),
