@@ -16,8 +16,8 @@ from dense_oracle import DenseSolution, Term, dense_criterion, dense_solution
 from hglm.covariance import STRUCTURES
 from hglm.criteria.linear_problem import LinearProblem, linear_problem
 from hglm.design.arrays import PredictorDesign, RandomTerm
-from hglm.numerics.factor import Plan
 from hglm.typing import Codes, Matrix, Vector
+from plan_ways import with_way
 
 __all__ = ["CROSSED", "MODELS", "PLANS", "Case", "N", "TermSpec", "make_case"]
 
@@ -173,9 +173,7 @@ def make_case(
     frequencies = rng.integers(1, 4, N).astype(float) if weighted else None
     problem = linear_problem(design, y, weights, frequencies)
     if sparse:
-        crossed = problem.plan.crossed
-        assert crossed is not None
-        plan = Plan(problem.plan.chain, dataclasses.replace(crossed, dense=False))
+        plan = with_way(problem.plan, problem.gramian, "sparse")
         problem = dataclasses.replace(problem, plan=plan)
     return Case(problem, design, y, weights, frequencies, reml)
 

@@ -23,6 +23,7 @@ from generalised_models import (
 )
 from hglm.criteria.generalised_problem import GeneralisedProblem
 from hglm.criteria.laplace import MarginalEvaluation, evaluate_laplace
+from hglm.criteria.mode_slopes import mode_slopes
 from hglm.families import Wanted
 from hglm.fitting.record import GeneralisedState
 from hglm.typing import Matrix, Vector
@@ -96,6 +97,31 @@ def test_every_partial_derivative_is_that_of_differences(structure: str) -> None
     at = evaluate_laplace(problem, psi, None, EXACT)
     for i, unit in enumerate(np.eye(psi.size)):
         assert at.gradient[i] == pytest.approx(slope(problem, psi, at, unit), rel=1e-6, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "structure"),
+    [
+        ("zinb2", "random in three predictors"),
+        ("zinb2", "crossed"),
+        ("bernoulli-logit", "nested"),
+        ("gamma-log", "one factor, k = 2"),
+    ],
+)
+def test_mode_moves_as_its_slopes_say(name: str, structure: str) -> None:
+    _, problem, psi = model_at(BY_NAME[name], structure)
+    start = evaluate_laplace(problem, psi, None, EXACT).mode
+    assert start is not None
+
+    def mode_at(moved: Vector) -> list[Matrix]:
+        mode = evaluate_laplace(problem, moved, start.u, EXACT).mode
+        assert mode is not None
+        return [u + d for u, d in zip(mode.u, mode.d_u, strict=True)]
+
+    slopes = mode_slopes(problem, psi, start)
+    for i, step in enumerate(1e-4 * np.eye(psi.size)):
+        for high, low, s in zip(mode_at(psi + step), mode_at(psi - step), slopes, strict=True):
+            np.testing.assert_allclose(s[i], (high - low)[0] / 2e-4, rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize(

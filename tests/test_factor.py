@@ -12,6 +12,7 @@ from hglm.numerics.factor import Factor, Plan, factorise, make_plan
 from hglm.numerics.gramian import CrossedCells, Gramian, NestedCells, gramian, level_products
 from hglm.numerics.grouping import grouping
 from hglm.typing import Codes, Matrix
+from plan_ways import with_way
 
 N = 240
 
@@ -63,6 +64,7 @@ def groupings(name: str, rng: np.random.Generator) -> list[Codes]:
         "nested": [g, nest(rng, g, 8)],
         "three levels": [g, middle, nest(rng, middle, 4)],
         "crossed": [g, h],
+        "crossed completely": [np.arange(N) // 6, np.arange(N) % 6],
         "crossed three": [g, h, w],
         "crossed and nested": [g, h, nest(rng, h, 4)],
         "observation level and crossed": [np.arange(N), g, h],
@@ -72,7 +74,7 @@ def groupings(name: str, rng: np.random.Generator) -> list[Codes]:
 
 
 def make_case(
-    name: str, orders: tuple[int, ...], dense: bool = True, singular: bool = False
+    name: str, orders: tuple[int, ...], way: str = "full", singular: bool = False
 ) -> Case:
     rng = np.random.default_rng(3)
     codes = groupings(name, rng)
@@ -91,7 +93,7 @@ def make_case(
     z = gramian(maps, columns)
     plan = make_plan(z)
     if plan.crossed is not None:
-        plan = Plan(plan.chain, dataclasses.replace(plan.crossed, dense=dense))
+        plan = with_way(plan, z, way)
     return Case(
         z,
         plan,
@@ -129,6 +131,8 @@ SHAPES = [
     ("crossed", (1, 1)),
     ("crossed", (2, 2)),
     ("crossed", (1, 5)),
+    ("crossed completely", (1, 1)),
+    ("crossed completely", (2, 2)),
     ("crossed three", (1, 2, 1)),
     ("crossed and nested", (2, 1, 2)),
     ("observation level and crossed", (1, 2, 1)),
@@ -139,13 +143,13 @@ SHAPES = [
 
 @pytest.fixture(
     params=[
-        (*shape, dense, singular)
+        (*shape, way, singular)
         for shape in SHAPES
-        for dense in (True, False)
+        for way in ("full", "dense", "sparse")
         for singular in (False, True)
-        if dense or "cross" in shape[0] or "inter" in shape[0]
+        if way == "full" or "cross" in shape[0] or "inter" in shape[0]
     ],
-    ids=lambda p: f"{p[0]}-{p[1]}-{'dense' if p[2] else 'sparse'}{'-singular' if p[3] else ''}",
+    ids=lambda p: f"{p[0]}-{p[1]}-{p[2]}{'-singular' if p[3] else ''}",
 )
 def case(request: pytest.FixtureRequest) -> Case:
     return make_case(*request.param)
@@ -216,9 +220,12 @@ def test_posterior_blocks(case: Case) -> None:
         start += k * q
 
 
-@pytest.mark.parametrize("kind", [NestedCells, CrossedCells])
-def test_cells_against_dense(kind: type) -> None:
-    case = make_case("nested" if kind is NestedCells else "crossed", (2, 3))
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("nested", NestedCells), ("crossed", CrossedCells), ("crossed completely", CrossedCells)],
+)
+def test_cells_against_dense(name: str, kind: type) -> None:
+    case = make_case(name, (2, 3))
     cells = case.z.cells[1, 0]
     assert isinstance(cells, kind)
     product = case.Z[1].T @ case.Z[0]

@@ -20,6 +20,7 @@ import numpy as np
 from hglm.criteria.generalised_problem import GeneralisedProblem
 from hglm.criteria.information import working_information
 from hglm.criteria.laplace import MarginalEvaluation, evaluate_laplace
+from hglm.criteria.mode_slopes import mode_slopes
 from hglm.fitting.boundary import null_spaces, openings, with_slot
 from hglm.fitting.certificate import Certificate
 from hglm.numerics.quasi_newton import QuasiNewtonResult, minimise_sr1
@@ -153,16 +154,20 @@ def _finish(
 def _hessian(
     problem: GeneralisedProblem, criterion: Criterion, psi: Vector, at: MarginalEvaluation
 ) -> Matrix:
-    """Differences of the exact gradient, from the mode at ψ. Symmetric"""
+    """Differences of the exact gradient; the mode is foretold to first order. Symmetric"""
     scale = curvature_scale(working_information(problem, psi, at))
-    u = _mode_of(at)
-    rows = []
-    for i, width in enumerate(3e-3 / scale):
+    assert at.mode is not None
+    slopes = mode_slopes(problem, psi, at.mode)
+    u = [x + d for x, d in zip(at.mode.u, at.mode.d_u, strict=True)]
+
+    def gradient(i: int, width: float) -> Vector:
         step = np.zeros(len(psi))
         step[i] = width
-        high = criterion(problem, psi + step, u, TIGHT).gradient
-        low = criterion(problem, psi - step, u, TIGHT).gradient
-        rows.append((high - low) / (2.0 * width))
+        start = [x + width * s[i] for x, s in zip(u, slopes, strict=True)]
+        return criterion(problem, psi + step, start, TIGHT).gradient
+
+    widths = 3e-3 / scale
+    rows = [(gradient(i, w) - gradient(i, -w)) / (2.0 * w) for i, w in enumerate(widths)]
     H = np.array(rows).reshape(len(psi), len(psi))
     out: Matrix = 0.5 * (H + H.T)
     return out

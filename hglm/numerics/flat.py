@@ -1,7 +1,8 @@
 """Blocks of several groups as sparse matrices, for products in one call.
 
-One group, number 0 here, is kept by levels; all others are laid out one after
-the other, component by component, which makes N columns.
+One group, "main", is kept by levels; all others are laid out one after the other
+(`hglm.numerics.stacking`), which makes N columns. E stands for the k_0 components of
+their products with the main group, A22 for the products among them.
 """
 
 from __future__ import annotations
@@ -14,9 +15,16 @@ import numpy as np
 from scipy import sparse
 
 from hglm.numerics.gramian import Gramian
+from hglm.numerics.stacking import (
+    across_places,
+    across_values,
+    among_places,
+    among_values,
+    widths,
+)
 from hglm.typing import AnyArray, Codes, Matrix, Vector
 
-__all__ = ["Flat", "flatten"]
+__all__ = ["Flat", "FlatPattern", "flat_pattern"]
 
 MIN_STRIP, MAX_STRIPS = 384, 10
 """Rows in a strip at least, and strips at most."""
@@ -37,23 +45,105 @@ class Strip:
 
 
 @dataclass(frozen=True, slots=True)
-class Flat:
-    """Products of group 0 with the rest, and of the rest, as sparse matrices."""
+class FlatPattern:
+    """Compressed rows of E and A22."""
 
-    indptr: AnyArray
-    indices: AnyArray
-    """Pattern of E, N × q_0, shared by the k_0 components."""
-    data: Matrix
-    """(k_0, nnz)"""
-    shape: tuple[int, int]
-    order: Codes
-    """(nnz,) position of each entry before it was sorted by rows."""
+    main: int
+    rest: tuple[int, ...]
+    E: sparse.csr_array
+    """(N, q_0) pattern shared by the components; its data are positions among the cells."""
     A22: sparse.csr_array
-    """(N, N)"""
+    """(N, N) likewise."""
     strips: tuple[Strip, ...]
     """E cut by rows, so that symmetric products are formed by halves."""
 
-    def lower_products(self, left: Matrix, right: Matrix) -> Iterator[Block]:
+    def fill(self, z: Gramian) -> Flat:
+        """Lay out the values of the cells."""
+        data = across_values(z, self.main, self.rest)[:, self.E.data]
+        own = among_values(z, self.rest)[self.A22.data]
+        return Flat(self, data, _with_data(self.A22, own))
+
+    def product_fill(self) -> float:
+        """Part of EE' that is not zero."""
+        ones = _with_data(self.E, np.ones(self.E.nnz))
+        return float((ones @ ones.T).nnz / self.E.shape[0] ** 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Flat:
+    """Products of the main group with the rest, and of the rest, as sparse matrices."""
+
+    pattern: FlatPattern
+    data: Matrix
+    """(k_0, nnz) of E by components."""
+    A22: sparse.csr_array
+    """(N, N)"""
+
+    def multiply(self, x: Matrix) -> Matrix:
+        """Σ_a E_a x_a. (c, k_0, q_0) to (N, c)"""
+        parts = [E @ np.ascontiguousarray(x[:, a].T) for a, E in enumerate(self._components())]
+        return np.asarray(sum(parts[1:], start=parts[0]))
+
+    def multiply_transpose(self, v: Matrix) -> Matrix:
+        """E_a'v. (N, c) to (c, k_0, q_0)"""
+        return np.stack([(E.T @ v).T for E in self._components()], axis=1)
+
+    def sparse_schur(self, W: Matrix) -> sparse.csr_array:
+        """S^ = A22 - Σ_ab E_a W_ab E_b'. (N, N)"""
+        out = self.A22
+        left = self._matrices(self._times(W))
+        for a, b in zip(left, self._components(), strict=True):
+            out = out - a @ b.T
+        return sparse.csr_array(out)
+
+    def schur(self, W: Matrix) -> Matrix:
+        """S^ as a full matrix. (N, N)"""
+        n = self.pattern.E.shape[0]
+        S = np.zeros((n, n), order="F")
+        for rows, columns, block in self._lower_products(self._times(W), self.data):
+            S[rows, columns] = -block.toarray()
+        row = np.repeat(np.arange(n), np.diff(self.A22.indptr))
+        lower = row >= self.A22.indices
+        S[row[lower], self.A22.indices[lower]] += self.A22.data[lower]
+        mirror(S)
+        return S
+
+    def main_trace(self, Q: Matrix, U: Matrix) -> Matrix:
+        """Σ_j U_j E_j'QE_j U_j' for symmetric Q (N, N). (k_0, k_0)"""
+        F = self._times(U.swapaxes(0, 1))
+        k = len(F)
+        out = np.empty((k, k))
+        for c in range(k):
+            for d in range(c + 1):
+                out[c, d] = out[d, c] = self._contract(Q, F[c : c + 1], F[d : d + 1])
+        return out
+
+    def sampled(self, Q: Matrix, W: Matrix) -> tuple[Matrix, Matrix]:
+        """E_j'QE_j (k_0, k_0, q_0), and the cells of QEW (k_0, m) in their order."""
+        k, levels = len(self.data), self.pattern.E.indices
+        QE = self._sampled_product(Q)
+        B = np.empty((k, k, self.pattern.E.shape[1]))
+        for a in range(k):
+            for b in range(k):
+                B[a, b] = np.bincount(levels, self.data[a] * QE[b], B.shape[2])
+        cells = np.empty_like(self.data)
+        cells[:, self.pattern.E.data] = np.einsum("bm,bcm->cm", QE, W[:, :, levels])
+        return B, cells
+
+    def _contract(self, Q: Matrix, left: Matrix, right: Matrix) -> float:
+        """<Q, L R'> for symmetric Q, from blocks on and below the diagonal."""
+        total = 0.0
+        same = left is right or np.array_equal(left, right)
+        for rows, columns, block in self._lower_products(left, right):
+            term = _inner(block, Q[rows, columns])
+            total += term if rows == columns else (2.0 * term if same else term)
+        if not same:
+            for rows, columns, block in self._lower_products(right, left):
+                if rows != columns:
+                    total += _inner(block, Q[rows, columns])
+        return total
+
+    def _lower_products(self, left: Matrix, right: Matrix) -> Iterator[Block]:
         """Σ_a L_a R_a' block by block, on and below the diagonal.
 
         Parameters
@@ -66,58 +156,79 @@ class Flat:
         rows, columns : slice
         block : sparse
         """
-        transposes = [[_transpose(strip, row) for row in right] for strip in self.strips]
-        for i, strip in enumerate(self.strips):
+        E, strips = self.pattern.E, self.pattern.strips
+        transposes = [[_transpose(strip, row) for row in right] for strip in strips]
+        for i, strip in enumerate(strips):
             height = strip.rows.stop - strip.rows.start
             parts = [
                 sparse.csr_array(
-                    (row[strip.entries], self.indices[strip.entries], strip.indptr),
-                    (height, self.shape[1]),
+                    (row[strip.entries], E.indices[strip.entries], strip.indptr),
+                    (height, E.shape[1]),
                 )
                 for row in left
             ]
             for j in range(i + 1):
                 products = [a @ b for a, b in zip(parts, transposes[j], strict=True)]
-                yield strip.rows, self.strips[j].rows, sum(products[1:], start=products[0])
+                yield strip.rows, strips[j].rows, sum(products[1:], start=products[0])
 
-    def weighted_data(self, weights: Matrix) -> Matrix:
-        """Entries of E W by components: Σ_b E_b W_ba. (k_0, nnz)"""
+    def _times(self, W: Matrix) -> Matrix:
+        """Entries of Σ_b E_b W_ba by components. (k_0, nnz)"""
+        levels = self.pattern.E.indices
         if len(self.data) == 1:
-            return np.asarray(self.data * weights[0, 0, self.indices])
-        w = weights[:, :, self.indices]
-        return np.asarray(np.einsum("bm,bam->am", self.data, w))
+            return np.asarray(self.data * W[0, 0, levels])
+        return np.asarray(np.einsum("bm,bam->am", self.data, W[:, :, levels]))
 
-    def sampled_product(self, Q: Matrix, block: int = 512) -> Matrix:
+    def _sampled_product(self, Q: Matrix, block: int = 512) -> Matrix:
         """Q E_b on the pattern of E, Q (N, N) symmetric. (k_0, nnz)"""
         out = np.empty_like(self.data)
-        for b, E in enumerate(self.components()):
-            for i in range(0, self.shape[0], block):
-                j = min(i + block, self.shape[0])
-                rows = np.repeat(np.arange(j - i), np.diff(self.indptr[i : j + 1]))
-                where = slice(self.indptr[i], self.indptr[j])
-                out[b, where] = (E.T @ Q[:, i:j])[self.indices[where], rows]
+        indptr, indices = self.pattern.E.indptr, self.pattern.E.indices
+        for b, E in enumerate(self._components()):
+            for i in range(0, E.shape[0], block):
+                j = min(i + block, E.shape[0])
+                rows = np.repeat(np.arange(j - i), np.diff(indptr[i : j + 1]))
+                where = slice(indptr[i], indptr[j])
+                out[b, where] = (E.T @ Q[:, i:j])[indices[where], rows]
         return out
 
-    def in_cell_order(self, values: Matrix) -> Matrix:
-        """Entries (k_0, nnz) back in the order in which the cells were stacked."""
-        out = np.empty_like(values)
-        out[:, self.order] = values
-        return out
-
-    def components(self) -> list[sparse.csr_array]:
+    def _components(self) -> list[sparse.csr_array]:
         """E by components. Each (N, q_0)."""
-        return self.matrices(self.data)
+        return self._matrices(self.data)
 
-    def matrices(self, data: Matrix) -> list[sparse.csr_array]:
+    def _matrices(self, data: Matrix) -> list[sparse.csr_array]:
         """Sparse matrices with entries (k, nnz) in the pattern of E. Each (N, q_0)."""
-        return [sparse.csr_array((row, self.indices, self.indptr), self.shape) for row in data]
+        return [_with_data(self.pattern.E, row) for row in data]
+
+
+def flat_pattern(z: Gramian, main: int, rest: Sequence[int]) -> FlatPattern:
+    """Lay out the pattern of z."""
+    order = sum(widths(z, rest))
+    E = _numbered(across_places(z, main, rest), (order, z.sizes[main]))
+    A22 = _numbered(among_places(z, rest), (order, order))
+    return FlatPattern(main, tuple(rest), E, A22, _strips(E))
+
+
+def mirror(a: Matrix, block: int = 256) -> None:
+    """Copy the lower triangle to the upper, in place."""
+    n = a.shape[0]
+    for i in range(0, n, block):
+        j = min(i + block, n)
+        corner = np.tril(a[i:j, i:j])
+        a[i:j, i:j] = corner + np.tril(corner, -1).T
+        a[i:j, j:] = a[j:, i:j].T
+
+
+def _numbered(places: tuple[Codes, Codes], shape: tuple[int, int]) -> sparse.csr_array:
+    """Compressed rows with the positions of the entries as data."""
+    return sparse.coo_array((np.arange(len(places[0])), places), shape).tocsr()
+
+
+def _with_data(pattern: sparse.csr_array, data: Vector) -> sparse.csr_array:
+    return sparse.csr_array((data, pattern.indices, pattern.indptr), pattern.shape)
 
 
 def _transpose(strip: Strip, row: Vector) -> sparse.csr_array:
     """R_a' of a strip. (q_0, rows)"""
-    pattern = strip.transposed
-    data = row[strip.entries][pattern.data]
-    return sparse.csr_array((data, pattern.indices, pattern.indptr), pattern.shape)
+    return _with_data(strip.transposed, row[strip.entries][strip.transposed.data])
 
 
 def _strips(pattern: sparse.csr_array) -> tuple[Strip, ...]:
@@ -137,63 +248,7 @@ def _strips(pattern: sparse.csr_array) -> tuple[Strip, ...]:
     return tuple(out)
 
 
-def flatten(z: Gramian, main: int, rest: Sequence[int]) -> Flat:
-    """Stack the blocks with the main group, and those among the rest."""
-    q0 = z.sizes[main]
-    rows, cols, values = [], [], []
-    start = {}
-    order = 0
-    for t in rest:
-        start[t] = order
-        k, q = z.orders[t], z.sizes[t]
-        cells = z.cells[max(t, main), min(t, main)]
-        flip = t < main
-        for a in range(k):
-            rows.append((cells.cols if flip else cells.rows) + order + a * q)
-            cols.append(cells.rows if flip else cells.cols)
-            values.append(cells.values[:, a] if flip else cells.values[a])  # (k0, m)
-        order += k * q
-    row, col = np.concatenate(rows), np.concatenate(cols)
-    shape = (order, q0)
-    data = np.concatenate(values, axis=1)
-    pattern = sparse.coo_array((np.arange(len(row)), (row, col)), shape).tocsr()
-    A22 = _flatten_rest(z, rest, start, order)
-    return Flat(
-        pattern.indptr,
-        pattern.indices,
-        data[:, pattern.data],
-        shape,
-        pattern.data,
-        A22,
-        _strips(pattern),
-    )
-
-
-def _flatten_rest(
-    z: Gramian, rest: Sequence[int], start: dict[int, int], order: int
-) -> sparse.csr_array:
-    rows, cols, values = [], [], []
-
-    def add(row: Codes, col: Codes, value: Vector) -> None:
-        rows.append(row)
-        cols.append(col)
-        values.append(value)
-
-    for t in rest:
-        k, q = z.orders[t], z.sizes[t]
-        level = np.arange(q)
-        for a in range(k):
-            for b in range(k):
-                add(start[t] + a * q + level, start[t] + b * q + level, z.diagonal[t][a, b])
-        for s in rest:
-            if s >= t:
-                continue
-            cells = z.cells[t, s]
-            for a in range(k):
-                for b in range(z.orders[s]):
-                    r = start[t] + a * q + cells.rows
-                    c = start[s] + b * z.sizes[s] + cells.cols
-                    add(r, c, cells.values[a, b])
-                    add(c, r, cells.values[a, b])
-    where = (np.concatenate(rows), np.concatenate(cols))
-    return sparse.coo_array((np.concatenate(values), where), (order, order)).tocsr()
+def _inner(product: sparse.csr_array, Q: Matrix) -> float:
+    """Σ_rc product[r, c] Q[r, c]."""
+    rows = np.repeat(np.arange(product.shape[0]), np.diff(product.indptr))
+    return float(product.data @ Q[rows, product.indices])

@@ -120,7 +120,10 @@ class CrossedCells:
         """Keep the pattern, with other products."""
         return CrossedCells(self.indptr, self.cols, values, self.shape)
 
-    def _component(self, a: int, b: int) -> sparse.csr_array:
+    def _component(self, a: int, b: int) -> sparse.csr_array | Matrix:
+        if len(self.cols) == self.shape[0] * self.shape[1]:  # all pairs of levels meet
+            full: Matrix = self.values[a, b].reshape(self.shape)
+            return full
         return sparse.csr_array((self.values[a, b], self.cols, self.indptr), self.shape)
 
 

@@ -32,7 +32,8 @@ from scipy.sparse.linalg import SuperLU, splu
 
 from hglm.errors import FitError
 from hglm.numerics.batched import congruence, inverse_logdet, matmul
-from hglm.numerics.flat import Flat, flatten
+from hglm.numerics.flat import Flat, FlatPattern, flat_pattern, mirror
+from hglm.numerics.full import Full, FullPattern, full_pattern
 from hglm.numerics.gramian import Gramian, batched_apply
 from hglm.numerics.kronecker import apply_blocks, sparse_blocks
 from hglm.typing import Matrix
@@ -55,6 +56,9 @@ WELL_CONDITIONED = 1e-2
 """Smallest singular value of T with which T^-1 may be formed."""
 MAX_DENSE_ORDER = 30_000
 """Beyond it a dense factor would not fit in memory (7 GB)."""
+FULL_FILL, SMALL_SIZE, FULL_SIZE = 0.125, 2**14, 2**24
+"""Blocks fuller than the first and not larger than the last, or smaller than the second,
+are multiplied as full matrices."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +70,10 @@ class CrossedPlan:
     rest: tuple[int, ...]
     dense: bool
     """How S is factored."""
-    flat: Flat | None
-    """The sparse blocks, where they are the same at every evaluation."""
+    pattern: FlatPattern | FullPattern
+    """How the blocks are laid out."""
+    blocks: Flat | Full | None
+    """The blocks, where they are the same at every evaluation."""
 
 
 def plan_crossed(z: Gramian, fixed_values: bool, prefer_dense: bool = False) -> CrossedPlan:
@@ -86,14 +92,22 @@ def plan_crossed(z: Gramian, fixed_values: bool, prefer_dense: bool = False) -> 
     main = int(np.argmax(columns))
     rest = tuple(t for t in range(len(columns)) if t != main)
     order = sum(columns[t] for t in rest)
-    flat = flatten(z, main, rest)
     dense = order <= (MAX_DENSE_ORDER if prefer_dense else DENSE_ORDER)
-    if not dense and order <= MAX_DENSE_ORDER:
-        ones = sparse.csr_array(
-            (np.ones(flat.data.shape[1]), flat.indices, flat.indptr), flat.shape
-        )
-        dense = (ones @ ones.T).nnz > DENSE_FILL * order**2
-    return CrossedPlan(main, rest, dense, flat if fixed_values else None)
+    pattern: FlatPattern | FullPattern
+    if dense and _is_full(z, main, rest):
+        pattern = full_pattern(z, main, rest)
+    else:
+        pattern = flat_pattern(z, main, rest)
+        if not dense and order <= MAX_DENSE_ORDER:
+            dense = pattern.product_fill() > DENSE_FILL
+    return CrossedPlan(main, rest, dense, pattern, pattern.fill(z) if fixed_values else None)
+
+
+def _is_full(z: Gramian, main: int, rest: Sequence[int]) -> bool:
+    """Whether zeros cost less in products than the search for what is not zero."""
+    size = sum(z.sizes[t] for t in rest) * z.sizes[main]
+    met = sum(len(z.cells[max(t, main), min(t, main)].cols) for t in rest)
+    return size <= SMALL_SIZE or FULL_FILL * size < met <= size <= FULL_SIZE
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +115,7 @@ class CrossedStep:
     """A factor of V for two or more crossed groups."""
 
     plan: CrossedPlan
-    flat: Flat
+    blocks: Flat | Full
     A: Matrix
     W: Matrix
     T: tuple[Matrix, ...]
@@ -117,14 +131,9 @@ class CrossedStep:
         c = rhs[0].shape[0]
         r0 = rhs[self.plan.main]
         r2 = np.concatenate([rhs[t].reshape(c, -1) for t in self.plan.rest], axis=1).T  # (N, c)
-        Wr = batched_apply(self.W, r0)
-        components = self.flat.components()
-        for a, E in enumerate(components):
-            r2 = r2 - E @ np.ascontiguousarray(Wr[:, a].T)
+        r2 = r2 - self.blocks.multiply(batched_apply(self.W, r0))
         v = self._apply_L2(self._solve(self._apply_L2(r2, transpose=True)))  # (N, c)
-        for a, E in enumerate(components):
-            r0 = r0 - 0.0 if a == 0 else r0  # copy once, then subtract in place
-            r0[:, a] -= (E.T @ v).T
+        r0 = r0 - self.blocks.multiply_transpose(v)
         out: list[Matrix] = [np.empty(0)] * (1 + len(self.plan.rest))
         out[self.plan.main] = batched_apply(self.W, r0)
         for t, T, q, block in zip(self.plan.rest, self.T, self.sizes, self._split(v), strict=True):
@@ -158,7 +167,7 @@ class CrossedStep:
             inverse, info = lapack.dpotri(self.S, lower=1, overwrite_c=not keep)
         if info != 0:
             raise FitError("The Schur complement of the random effects is singular.")
-        _mirror(inverse)
+        mirror(inverse)
         traces = self._rest_traces(inverse)
         Q = self._apply_L2(inverse, in_place=True)
         Q = self._apply_L2(Q.T, in_place=True)  # symmetric again
@@ -190,20 +199,15 @@ class CrossedStep:
         """
         blocks = _rest_blocks(Q, z, self.plan.rest)
         main = self.plan.main
-        Y = self.flat.sampled_product(Q)  # (k_0, nnz): (Q E_b) on the pattern of E
-        k0, q0 = self.A.shape[0], self.A.shape[2]
-        B = np.empty((k0, k0, q0))
-        for a in range(k0):
-            for b in range(k0):
-                B[a, b] = np.bincount(self.flat.indices, self.flat.data[a] * Y[b], q0)
+        B, QEW = self.blocks.sampled(Q, self.W)
+        k0 = len(self.W)
         diagonal = [np.empty(0)] * len(z.diagonal)
         diagonal[main] = self.W + matmul(matmul(self.W, B), self.W)
-        QE = self.flat.in_cell_order(-np.einsum("bm,bcm->cm", Y, self.W[:, :, self.flat.indices]))
         cells, start = {}, 0
         for t in self.plan.rest:
             diagonal[t] = blocks[t, t]
             m = z.cells[max(t, main), min(t, main)].values.shape[2]
-            part = QE[:, start : start + z.orders[t] * m].reshape(k0, z.orders[t], m)
+            part = -QEW[:, start : start + z.orders[t] * m].reshape(k0, z.orders[t], m)
             start += z.orders[t] * m
             key = (max(t, main), min(t, main))
             cells[key] = part if main > t else part.swapaxes(0, 1)
@@ -213,7 +217,7 @@ class CrossedStep:
     def _rest_traces(self, inverse: Matrix) -> list[Matrix]:
         """M T of the rest from S^-1: T'MT = q I - Σ_i [S^-1]_ii, or [S^ L_2 S^-1]_ii."""
         out, start = [], 0
-        S_hat: sparse.csr_array | None = None
+        S_hat: Matrix | None = None
         for T, q in zip(self.T, self.sizes, strict=True):
             k = T.shape[0]
             if np.linalg.svd(T, compute_uv=False)[-1] > WELL_CONDITIONED:
@@ -231,49 +235,21 @@ class CrossedStep:
                 )
                 out.append(np.linalg.solve(T.T, q * np.eye(k) - D))
             else:
-                S_hat = _schur(self.flat, self.W) if S_hat is None else S_hat
+                S_hat = self.blocks.schur(self.W) if S_hat is None else S_hat
                 out.append(self._singular_trace(S_hat, inverse, start, k, q))
             start += k * q
         return out
 
-    def _singular_trace(
-        self, S_hat: sparse.csr_array, inverse: Matrix, start: int, k: int, q: int
-    ) -> Matrix:
+    def _singular_trace(self, S_hat: Matrix, inverse: Matrix, start: int, k: int, q: int) -> Matrix:
         """Σ_i [S^ L_2 S^-1]_ii of one group, for any T."""
         H = self._apply_L2(np.array(inverse[:, start : start + k * q], dtype=float))  # (N, kq)
-        MT = np.empty((k, k))
-        for a in range(k):
-            block = S_hat[start + a * q : start + (a + 1) * q]  # (q, N)
-            rows = np.repeat(np.arange(q), np.diff(block.indptr))
-            for c in range(k):  # row i of S^ against column (c, i) of H
-                MT[a, c] = block.data @ H[block.indices, c * q + rows]
-        return MT
+        own = S_hat[start : start + k * q].reshape(k, q, -1)
+        return np.asarray(np.einsum("aiN,Nci->ac", own, H.reshape(-1, k, q)))
 
     def _main_trace(self, Q: Matrix) -> Matrix:
-        k = self.A.shape[0]
-        U = np.eye(k)[:, :, None] - matmul(self.A, self.W)
+        U = np.eye(len(self.A))[:, :, None] - matmul(self.A, self.W)
         M: Matrix = self.A.sum(axis=2) - matmul(matmul(self.A, self.W), self.A).sum(axis=2)
-        F = self.flat.weighted_data(U.swapaxes(0, 1))
-        for c in range(k):
-            for d in range(c + 1):
-                term = self._contract(Q, F[c : c + 1], F[d : d + 1])
-                M[c, d] -= term
-                if c != d:
-                    M[d, c] -= term
-        return M
-
-    def _contract(self, Q: Matrix, left: Matrix, right: Matrix) -> float:
-        """<Q, L R'> for symmetric Q, from blocks on and below the diagonal."""
-        total = 0.0
-        same = left is right or np.array_equal(left, right)
-        for rows, columns, block in self.flat.lower_products(left, right):
-            term = _inner(block, Q[rows, columns])
-            total += term if rows == columns else (2.0 * term if same else term)
-        if not same:
-            for rows, columns, block in self.flat.lower_products(right, left):
-                if rows != columns:
-                    total += _inner(block, Q[rows, columns])
-        return total
+        return M - self.blocks.main_trace(Q, U)
 
     def _solve(self, rhs: Matrix) -> Matrix:
         if isinstance(self.S, np.ndarray):
@@ -302,7 +278,7 @@ def factorise_crossed(z: Gramian, T: Sequence[Matrix], plan: CrossedPlan) -> Cro
     plan
         From `plan_crossed`.
     """
-    flat = plan.flat if plan.flat is not None else flatten(z, plan.main, plan.rest)
+    blocks = plan.pattern.fill(z) if plan.blocks is None else plan.blocks
     A, T0 = z.diagonal[plan.main], T[plan.main]
     K = congruence(T0.T, A)
     K[np.arange(len(T0)), np.arange(len(T0))] += 1.0
@@ -311,29 +287,17 @@ def factorise_crossed(z: Gramian, T: Sequence[Matrix], plan: CrossedPlan) -> Cro
     rest = tuple(T[t] for t in plan.rest)
     sizes = tuple(z.sizes[t] for t in plan.rest)
     logdet = logdets.sum()
-    factor, logdet_S = (_dense if plan.dense else _sparse)(flat, W, rest, sizes)
-    return CrossedStep(plan, flat, A, W, rest, sizes, factor, logdet + logdet_S)
+    factor: Matrix | SuperLU
+    if plan.dense:
+        factor, logdet_S = _dense(blocks.schur(W), rest, sizes)
+    else:
+        assert isinstance(blocks, Flat)
+        factor, logdet_S = _sparse(blocks.sparse_schur(W), rest, sizes)
+    return CrossedStep(plan, blocks, A, W, rest, sizes, factor, logdet + logdet_S)
 
 
-def _schur(flat: Flat, W: Matrix) -> sparse.csr_array:
-    """S^ as a sparse matrix. (N, N)"""
-    out = flat.A22
-    for left, right in zip(flat.matrices(flat.weighted_data(W)), flat.components(), strict=True):
-        out = out - left @ right.T
-    return sparse.csr_array(out)
-
-
-def _dense(
-    flat: Flat, W: Matrix, T: tuple[Matrix, ...], sizes: tuple[int, ...]
-) -> tuple[Matrix, float]:
-    n = flat.shape[0]
-    S = np.zeros((n, n), order="F")
-    for rows, columns, block in flat.lower_products(flat.weighted_data(W), flat.data):
-        S[rows, columns] = -block.toarray()
-    row = np.repeat(np.arange(n), np.diff(flat.A22.indptr))
-    lower = row >= flat.A22.indices
-    S[row[lower], flat.A22.indices[lower]] += flat.A22.data[lower]
-    _mirror(S)
+def _dense(S: Matrix, T: tuple[Matrix, ...], sizes: tuple[int, ...]) -> tuple[Matrix, float]:
+    """Factor L_2'S^L_2 + I and its log determinant; S^ is used up."""
     apply_blocks(T, sizes, S, transpose=True, in_place=True)
     apply_blocks(T, sizes, S.T, transpose=True, in_place=True)
     S[np.diag_indices_from(S)] += 1.0
@@ -344,9 +308,8 @@ def _dense(
 
 
 def _sparse(
-    flat: Flat, W: Matrix, T: tuple[Matrix, ...], sizes: tuple[int, ...]
+    S_hat: sparse.csr_array, T: tuple[Matrix, ...], sizes: tuple[int, ...]
 ) -> tuple[SuperLU, float]:
-    S_hat = _schur(flat, W)
     L2 = sparse_blocks(T, sizes)
     S = (L2.T @ S_hat @ L2 + sparse.eye_array(S_hat.shape[0])).tocsc()
     lu = splu(S, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
@@ -376,19 +339,3 @@ def _rest_blocks(Q: Matrix, z: Gramian, rest: Sequence[int]) -> dict[tuple[int, 
                 ]
             )
     return out
-
-
-def _inner(product: sparse.csr_array, Q: Matrix) -> float:
-    """Σ_rc product[r, c] Q[r, c]."""
-    rows = np.repeat(np.arange(product.shape[0]), np.diff(product.indptr))
-    return float(product.data @ Q[rows, product.indices])
-
-
-def _mirror(a: Matrix, block: int = 256) -> None:
-    """Copy the lower triangle to the upper, in place."""
-    n = a.shape[0]
-    for i in range(0, n, block):
-        j = min(i + block, n)
-        corner = np.tril(a[i:j, i:j])
-        a[i:j, i:j] = corner + np.tril(corner, -1).T
-        a[i:j, j:] = a[j:, i:j].T
