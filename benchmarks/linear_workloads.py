@@ -76,6 +76,7 @@ LMMS = (
         targets=(
             AtMost(0.5),
             Times(5, "lme4", "peak_mb"),
+            Times(5, "lme4", "added_mb"),
             Times(1 / 12, "hglm", workload="slope_1e5"),
         ),
     ),

@@ -6,7 +6,8 @@
 Each engine runs in processes of its own. The first makes one fit and gives the peak memory;
 then ``--repeats`` rounds follow, in each of which every engine has its turn, so that what else
 the machine does falls on all alike. Fits of more than ``--once`` seconds are run once.
-Progress goes to standard error, the Markdown tables to standard output.
+Progress goes to standard error. A whole suite with results in their usual place is tabulated in
+``README.md`` and, a table a workload, in ``results/SUITE.md``; else tables go to standard output.
 """
 
 from __future__ import annotations
@@ -24,7 +25,12 @@ from tables import Best, best_known, overview, targets_table, workload_table
 from workloads import CATALOGUE, GLMMS, LMMS
 
 RESULTS = Path(__file__).parent / "results"
+README = Path(__file__).parent / "README.md"
 SUITES = {"lmm": LMMS, "glmm": GLMMS}
+TITLES = {
+    "lmm": "Linear mixed models: every workload",
+    "glmm": "Generalised linear mixed models: every workload",
+}
 
 
 def main() -> None:
@@ -39,7 +45,16 @@ def main() -> None:
         replaced = {(record["workload"], record["engine"]) for record in fresh}
         records = [r for r in records if (r["workload"], r["engine"]) not in replaced] + fresh
         save(options.out, records)
-    sys.stdout.write(render(chosen, records, everyone(records)) + "\n")
+    best = everyone(records)
+    if options.workloads or options.out != RESULTS / f"{options.suite}.json":
+        sys.stdout.write(f"{overviews(chosen, records, best)}\n\n")
+        sys.stdout.write(f"{details(chosen, records, best)}\n")
+        return
+    page = RESULTS / f"{options.suite}.md"
+    page.write_text(f"# {TITLES[options.suite]}\n\n{details(chosen, records, best)}\n")
+    README.write_text(
+        between(README.read_text(), options.suite, overviews(chosen, records, best, level=4))
+    )
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -55,7 +70,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, help="JSON file, added to (default results/SUITE.json)")
     parser.add_argument("--peer-python", default=sys.executable, help="Python with the peers")
     parser.add_argument("--rscript", default="Rscript")
-    parser.add_argument("--tabulate", action="store_true", help="run nothing, print the tables")
+    parser.add_argument("--tabulate", action="store_true", help="run nothing, make the tables")
     options = parser.parse_args()
     options.out = options.out or RESULTS / f"{options.suite}.json"
     return options
@@ -138,18 +153,31 @@ def everyone(records: list[Record]) -> Best:
     return best_known(records, best)
 
 
-def render(workloads: Sequence[Workload], records: list[Record], best: Best) -> str:
-    """Return the Markdown of the overviews, the targets and a table a workload."""
+def overviews(
+    workloads: Sequence[Workload], records: list[Record], best: Best, level: int = 2
+) -> str:
+    """Return what all engines needed for all workloads, and the targets."""
+    head = "#" * level
     blocks = [
-        "## CPU seconds\n\n" + overview(workloads, records, "cpu_s", best),
-        "## Peak memory, MB\n\n" + overview(workloads, records, "peak_mb", best),
-        "## Targets\n\n" + targets_table(workloads, records, best),
+        f"{head} CPU seconds\n\n" + overview(workloads, records, "cpu_s", best),
+        f"{head} Peak memory, MB\n\n" + overview(workloads, records, "peak_mb", best),
+        f"{head} Targets\n\n" + targets_table(workloads, records, best),
     ]
-    for workload in workloads:
-        rows = [record for record in records if record["workload"] == workload.name]
-        if rows:
-            blocks.append(workload_table(workload, rows, best))
     return "\n\n".join(blocks)
+
+
+def details(workloads: Sequence[Workload], records: list[Record], best: Best) -> str:
+    """Return a table a workload."""
+    rows = {w.name: [r for r in records if r["workload"] == w.name] for w in workloads}
+    return "\n\n".join(workload_table(w, rows[w.name], best) for w in workloads if rows[w.name])
+
+
+def between(text: str, name: str, new: str) -> str:
+    """Replace what stands between the two comments of this name."""
+    begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+    before, _, rest = text.partition(begin)
+    _, _, after = rest.partition(end)
+    return f"{before}{begin}\n\n{new}\n\n{end}{after}"
 
 
 def say(message: str) -> None:

@@ -22,6 +22,7 @@ COLUMNS = (
     "peak MB (above data)",
     "peak, times hglm",
 )
+UNITS = {"cpu_s": "CPU", "peak_mb": "peak memory", "added_mb": "memory added by the fit"}
 Best = dict[str, dict[str, dict[str, float | str]]]
 
 
@@ -147,13 +148,13 @@ def assess(
     found: Mapping[tuple[str, str], Record],
 ) -> str:
     """Return the line of one target."""
-    unit = "CPU" if target.measure == "cpu_s" else "peak memory"
-    reached = own[target.measure]
+    unit = UNITS[target.measure]
+    reached = amount(own, target.measure)
     if isinstance(target, AtMost):
         met = reached <= target.value
         return line(workload, f"{unit} at most {target.value:g}", f"{reached:.3g}", met)
     other = found.get((target.workload or workload.name, target.engine))
-    factor = float("nan") if other is None else other[target.measure] / reached
+    factor = float("nan") if other is None else amount(other, target.measure) / reached
     met = None if other is None else factor >= target.factor
     if target.workload is not None:
         wording = f"{unit} at most {1 / target.factor:.3g} times that on {target.workload}"
@@ -161,6 +162,13 @@ def assess(
     times = "less" if target.factor == 1 else f"{target.factor:g} times less"
     wording = f"{unit} {times} than {target.engine}"
     return line(workload, wording, "not run" if other is None else f"{factor:.3g} times", met)
+
+
+def amount(record: Record, measure: Measure) -> float:
+    """Return one measure of a record."""
+    if measure == "added_mb":
+        return float(record["peak_mb"] - record["baseline_mb"])
+    return float(record[measure])
 
 
 def line(workload: Workload, target: str, reached: str, met: bool | None) -> str:
