@@ -151,6 +151,8 @@ class Gramian:
 
     def multiply(self, b: Sequence[Matrix | None]) -> list[Matrix]:
         """Z'Z b; None stands for a zero block."""
+        if not b:  # no random effects
+            return []
         given = next(x for x in b if x is not None)
         out = [
             np.zeros((given.shape[0], d.shape[0], d.shape[2])) if x is None else batched_apply(d, x)
