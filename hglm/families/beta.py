@@ -23,10 +23,10 @@ from typing import ClassVar
 import numpy as np
 from scipy.special import betainc, polygamma
 
-from hglm.families.base import Family, Kernel, Parameter, Point, Response, Support
+from hglm.families.base import Kernel, Point, Response, Support
 from hglm.families.binomial import PROBABILITY_LINKS
-from hglm.families.checks import check_link, check_sizes, require
-from hglm.families.dispersion import POSITIVE_LINKS, dispersion_parameter, log_dispersion
+from hglm.families.checks import check_sizes, require
+from hglm.families.dispersion import DispersionFamily, log_dispersion
 from hglm.families.jets import Jet
 from hglm.families.links import LINKS, log_odds, log_probabilities
 from hglm.numerics import special
@@ -39,25 +39,15 @@ _LOG_2PI = float(np.log(2.0 * np.pi))
 
 
 @dataclass(frozen=True, slots=True)
-class Beta(Family):
+class Beta(DispersionFamily):
     """Response in the open interval (0, 1)."""
 
     link: str = "logit"
-    dispersion_link: str = "log"
 
     name: ClassVar[str] = "beta"
     links: ClassVar[tuple[str, ...]] = PROBABILITY_LINKS
     support: ClassVar[Support] = "unit"
     discrete: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        check_link(self.name, self.link, self.links)
-        check_link(self.name, self.dispersion_link, POSITIVE_LINKS, "dispersion")
-
-    @property
-    def parameters(self) -> tuple[Parameter, ...]:
-        mu = Parameter("mean", LINKS[self.link])
-        return mu, dispersion_parameter(self.dispersion_link, sigma_power=1.0)
 
     def validate(self, data: Response, labels: Sequence[object] | None = None) -> Beta:
         check_sizes(self.name, data.sizes)

@@ -20,7 +20,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from hglm.families.base import Family, Kernel, Parameter, Point, Response, Support
+from hglm.families.base import Kernel, Point, Response, Support
 from hglm.families.binomial import (
     PROBABILITY_LINKS,
     proportion_start,
@@ -28,9 +28,9 @@ from hglm.families.binomial import (
     successes,
     trials_of,
 )
-from hglm.families.checks import check_link, check_sizes
+from hglm.families.checks import check_sizes
 from hglm.families.counts import probabilities, summed_cdf
-from hglm.families.dispersion import POSITIVE_LINKS, dispersion_parameter, log_dispersion
+from hglm.families.dispersion import DispersionFamily, log_dispersion
 from hglm.families.jets import Jet
 from hglm.families.links import LINKS, log_probabilities
 from hglm.families.rising import rising_of
@@ -43,25 +43,15 @@ _CAPPED = special.capped(100.0)  # exp(100) is as good as infinite
 
 
 @dataclass(frozen=True, slots=True)
-class BetaBinomial(Family):
+class BetaBinomial(DispersionFamily):
     """Overdispersed successes in m trials."""
 
     link: str = "logit"
-    dispersion_link: str = "log"
 
     name: ClassVar[str] = "beta_binomial"
     links: ClassVar[tuple[str, ...]] = PROBABILITY_LINKS
     support: ClassVar[Support] = "proportion"
     discrete: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        check_link(self.name, self.link, self.links)
-        check_link(self.name, self.dispersion_link, POSITIVE_LINKS, "dispersion")
-
-    @property
-    def parameters(self) -> tuple[Parameter, ...]:
-        mu = Parameter("mean", LINKS[self.link])
-        return mu, dispersion_parameter(self.dispersion_link, sigma_power=1.0)
 
     def validate(self, data: Response, labels: Sequence[object] | None = None) -> BetaBinomial:
         check_sizes(self.name, data.sizes, trials=True)

@@ -19,11 +19,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from hglm.families.base import Kernel, Parameter, Point, Response, Support
-from hglm.families.checks import check_link, check_sizes, require_counts
+from hglm.families.base import Kernel, Point, Response
+from hglm.families.checks import check_sizes, require_counts
 from hglm.families.conway_maxwell_series import normalizer, rate_of_mean
 from hglm.families.counts import (
-    COUNT_LINKS,
     CountFamily,
     LogProbability,
     count_start,
@@ -32,7 +31,7 @@ from hglm.families.counts import (
     log_factorial,
     summed_cdf,
 )
-from hglm.families.dispersion import POSITIVE_LINKS, dispersion_parameter, log_dispersion
+from hglm.families.dispersion import DispersionFamily, log_dispersion
 from hglm.families.jets import Index, Jet, Wanted, chain, indices
 from hglm.families.links import LINKS, log_mean
 from hglm.numerics import special
@@ -46,25 +45,10 @@ _CAPPED_MEAN = special.capped(special.LARGEST_EXPONENT)  # 1e-100 to 1e100
 
 
 @dataclass(frozen=True, slots=True)
-class ConwayMaxwellPoisson(CountFamily):
+class ConwayMaxwellPoisson(DispersionFamily, CountFamily):
     """Over- or underdispersed counts with exact mean μ."""
 
-    link: str = "log"
-    dispersion_link: str = "log"
-
     name: ClassVar[str] = "compois"
-    links: ClassVar[tuple[str, ...]] = COUNT_LINKS
-    support: ClassVar[Support] = "counts"
-    discrete: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        check_link(self.name, self.link, self.links)
-        check_link(self.name, self.dispersion_link, POSITIVE_LINKS, "dispersion")
-
-    @property
-    def parameters(self) -> tuple[Parameter, ...]:
-        mu = Parameter("mean", LINKS[self.link])
-        return mu, dispersion_parameter(self.dispersion_link, sigma_power=1.0)
 
     def validate(
         self, data: Response, labels: Sequence[object] | None = None

@@ -10,12 +10,12 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 import numpy as np
 from scipy.special import gammaln
 
-from hglm.families.base import Family, Point, Response
+from hglm.families.base import Family, Point, Response, Support
 from hglm.families.jets import Jet
 from hglm.typing import Codes, Vector
 
@@ -42,6 +42,10 @@ COUNT_LINKS = ("log", "sqrt", "identity")
 @dataclass(frozen=True, slots=True)
 class CountFamily(Family):
     """A family of counts 0, 1, 2, ... that can be truncated at zero."""
+
+    links: ClassVar[tuple[str, ...]] = COUNT_LINKS
+    support: ClassVar[Support] = "counts"
+    discrete: ClassVar[bool] = True
 
     @abstractmethod
     def log_hazard(self, point: Point) -> Jet:

@@ -6,16 +6,19 @@ density has φ it has φ/w. All is computed from log φ - log w.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 import numpy as np
 
-from hglm.families.base import Parameter, Point, Response
+from hglm.families.base import Family, Parameter, Point, Response
+from hglm.families.checks import check_link
 from hglm.families.jets import Jet
 from hglm.families.links import LINKS, log_mean
 from hglm.typing import Vector
 
 __all__ = [
-    "POSITIVE_LINKS",
-    "dispersion_parameter",
+    "DispersionFamily",
     "log_dispersion",
     "pearson_start",
     "weighted",
@@ -27,9 +30,29 @@ POSITIVE_LINKS = ("log", "sqrt", "identity", "inverse")
 _SMALLEST = 1e-8
 
 
-def dispersion_parameter(link: str, sigma_power: float) -> Parameter:
-    """Return the dispersion as a parameter; sigma is its power."""
-    return Parameter("dispersion", LINKS[link], sigma_power=sigma_power)
+@dataclass(frozen=True, slots=True)
+class DispersionFamily(Family):
+    """A family with a dispersion beside the mean, each with its link."""
+
+    link: str = "log"
+    dispersion_link: str = "log"
+
+    links: ClassVar[tuple[str, ...]]
+    """Of the mean."""
+    sigma_power: ClassVar[float] = 1.0
+    """`Fit.sigma` is the dispersion to this power."""
+    scalars: ClassVar[tuple[Parameter, ...]] = ()
+    """Further parameters: one number each for all rows."""
+
+    def __post_init__(self) -> None:
+        check_link(self.name, self.link, self.links)
+        check_link(self.name, self.dispersion_link, POSITIVE_LINKS, "dispersion")
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        mu = Parameter("mean", LINKS[self.link])
+        phi = Parameter("dispersion", LINKS[self.dispersion_link], sigma_power=self.sigma_power)
+        return mu, phi, *self.scalars
 
 
 def log_dispersion(link: str, point: Point) -> Jet:

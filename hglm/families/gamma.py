@@ -16,11 +16,10 @@ from typing import ClassVar
 import numpy as np
 from scipy.special import gammainc
 
-from hglm.families.base import Family, Kernel, Parameter, Point, Response, Support
-from hglm.families.checks import check_link, check_sizes, require_positive
+from hglm.families.base import Kernel, Point, Response, Support
+from hglm.families.checks import check_sizes, require_positive
 from hglm.families.dispersion import (
-    POSITIVE_LINKS,
-    dispersion_parameter,
+    DispersionFamily,
     log_dispersion,
     pearson_start,
     weighted,
@@ -37,25 +36,14 @@ _LOG_2PI = float(np.log(2.0 * np.pi))
 
 
 @dataclass(frozen=True, slots=True)
-class Gamma(Family):
+class Gamma(DispersionFamily):
     """Positive response with constant coefficient of variation √φ."""
-
-    link: str = "log"
-    dispersion_link: str = "log"
 
     name: ClassVar[str] = "gamma"
     links: ClassVar[tuple[str, ...]] = ("log", "inverse", "identity")
     support: ClassVar[Support] = "positive"
     discrete: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        check_link(self.name, self.link, self.links)
-        check_link(self.name, self.dispersion_link, POSITIVE_LINKS, "dispersion")
-
-    @property
-    def parameters(self) -> tuple[Parameter, ...]:
-        mu = Parameter("mean", LINKS[self.link])
-        return mu, dispersion_parameter(self.dispersion_link, sigma_power=0.5)
+    sigma_power: ClassVar[float] = 0.5
 
     def validate(self, data: Response, labels: Sequence[object] | None = None) -> Gamma:
         check_sizes(self.name, data.sizes, weights=True)

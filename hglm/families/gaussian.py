@@ -9,11 +9,10 @@ from typing import ClassVar
 import numpy as np
 from scipy.special import ndtr
 
-from hglm.families.base import Family, Kernel, Parameter, Point, Response, Support
-from hglm.families.checks import check_link, check_sizes, require_finite
+from hglm.families.base import Kernel, Point, Response, Support
+from hglm.families.checks import check_sizes, require_finite
 from hglm.families.dispersion import (
-    POSITIVE_LINKS,
-    dispersion_parameter,
+    DispersionFamily,
     log_dispersion,
     pearson_start,
     weighted,
@@ -29,25 +28,16 @@ _LOG_2PI = float(np.log(2.0 * np.pi))
 
 
 @dataclass(frozen=True, slots=True)
-class Gaussian(Family):
+class Gaussian(DispersionFamily):
     """Normal response with mean μ and variance φ/w."""
 
     link: str = "identity"
-    dispersion_link: str = "log"
 
     name: ClassVar[str] = "gaussian"
     links: ClassVar[tuple[str, ...]] = ("identity", "log", "inverse")
     support: ClassVar[Support] = "real"
     discrete: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        check_link(self.name, self.link, self.links)
-        check_link(self.name, self.dispersion_link, POSITIVE_LINKS, "dispersion")
-
-    @property
-    def parameters(self) -> tuple[Parameter, ...]:
-        mu = Parameter("mean", LINKS[self.link])
-        return mu, dispersion_parameter(self.dispersion_link, sigma_power=0.5)
+    sigma_power: ClassVar[float] = 0.5
 
     def validate(self, data: Response, labels: Sequence[object] | None = None) -> Gaussian:
         check_sizes(self.name, data.sizes, weights=True)

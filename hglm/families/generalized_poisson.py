@@ -22,10 +22,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from hglm.families.base import Kernel, Parameter, Point, Response, Support
-from hglm.families.checks import check_link, check_sizes, require_counts
+from hglm.families.base import Kernel, Point, Response
+from hglm.families.checks import check_sizes, require_counts
 from hglm.families.counts import (
-    COUNT_LINKS,
     CountFamily,
     count_start,
     draw_by_inversion,
@@ -34,7 +33,7 @@ from hglm.families.counts import (
     probabilities,
     summed_cdf,
 )
-from hglm.families.dispersion import POSITIVE_LINKS, dispersion_parameter, log_dispersion
+from hglm.families.dispersion import DispersionFamily, log_dispersion
 from hglm.families.jets import Jet
 from hglm.families.links import LINKS, log_mean
 from hglm.numerics import special
@@ -44,25 +43,10 @@ __all__ = ["GeneralizedPoisson"]
 
 
 @dataclass(frozen=True, slots=True)
-class GeneralizedPoisson(CountFamily):
+class GeneralizedPoisson(DispersionFamily, CountFamily):
     """Over- or underdispersed counts with variance proportional to the mean."""
 
-    link: str = "log"
-    dispersion_link: str = "log"
-
     name: ClassVar[str] = "genpois"
-    links: ClassVar[tuple[str, ...]] = COUNT_LINKS
-    support: ClassVar[Support] = "counts"
-    discrete: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        check_link(self.name, self.link, self.links)
-        check_link(self.name, self.dispersion_link, POSITIVE_LINKS, "dispersion")
-
-    @property
-    def parameters(self) -> tuple[Parameter, ...]:
-        mu = Parameter("mean", LINKS[self.link])
-        return mu, dispersion_parameter(self.dispersion_link, sigma_power=1.0)
 
     def validate(
         self, data: Response, labels: Sequence[object] | None = None

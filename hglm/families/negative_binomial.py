@@ -26,16 +26,15 @@ from typing import ClassVar
 import numpy as np
 from scipy.special import betaincc, xlogy
 
-from hglm.families.base import Kernel, Parameter, Point, Response, Support
-from hglm.families.checks import check_link, check_sizes, require_counts
+from hglm.families.base import Kernel, Point, Response
+from hglm.families.checks import check_sizes, require_counts
 from hglm.families.counts import (
-    COUNT_LINKS,
     CountFamily,
     count_start,
     excess_variance,
     log_factorial,
 )
-from hglm.families.dispersion import POSITIVE_LINKS, dispersion_parameter, log_dispersion
+from hglm.families.dispersion import DispersionFamily, log_dispersion
 from hglm.families.jets import Jet
 from hglm.families.links import LINKS, log_mean
 from hglm.families.rising import rising_of
@@ -48,25 +47,10 @@ _CAPPED = special.capped(100.0)  # exp(100) is as good as infinite
 
 
 @dataclass(frozen=True, slots=True)
-class NegativeBinomial(CountFamily):
+class NegativeBinomial(DispersionFamily, CountFamily):
     """Counts with variance μ + μ²/k (type 2), k the dispersion parameter."""
 
-    link: str = "log"
-    dispersion_link: str = "log"
-
     name: ClassVar[str] = "nbinom2"
-    links: ClassVar[tuple[str, ...]] = COUNT_LINKS
-    support: ClassVar[Support] = "counts"
-    discrete: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        check_link(self.name, self.link, self.links)
-        check_link(self.name, self.dispersion_link, POSITIVE_LINKS, "dispersion")
-
-    @property
-    def parameters(self) -> tuple[Parameter, ...]:
-        mu = Parameter("mean", LINKS[self.link])
-        return mu, dispersion_parameter(self.dispersion_link, sigma_power=1.0)
 
     def validate(self, data: Response, labels: Sequence[object] | None = None) -> NegativeBinomial:
         check_sizes(self.name, data.sizes)
@@ -129,25 +113,10 @@ class NegativeBinomial(CountFamily):
 
 
 @dataclass(frozen=True, slots=True)
-class NegativeBinomial1(CountFamily):
+class NegativeBinomial1(DispersionFamily, CountFamily):
     """Counts with variance μ (1 + φ) (type 1)."""
 
-    link: str = "log"
-    dispersion_link: str = "log"
-
     name: ClassVar[str] = "nbinom1"
-    links: ClassVar[tuple[str, ...]] = COUNT_LINKS
-    support: ClassVar[Support] = "counts"
-    discrete: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        check_link(self.name, self.link, self.links)
-        check_link(self.name, self.dispersion_link, POSITIVE_LINKS, "dispersion")
-
-    @property
-    def parameters(self) -> tuple[Parameter, ...]:
-        mu = Parameter("mean", LINKS[self.link])
-        return mu, dispersion_parameter(self.dispersion_link, sigma_power=1.0)
 
     def validate(self, data: Response, labels: Sequence[object] | None = None) -> NegativeBinomial1:
         check_sizes(self.name, data.sizes)

@@ -9,9 +9,9 @@ from typing import ClassVar
 import numpy as np
 from scipy.special import gammaln, kl_div, pdtr
 
-from hglm.families.base import Kernel, Parameter, Point, Response, Support
+from hglm.families.base import Kernel, Parameter, Point, Response
 from hglm.families.checks import check_link, check_sizes, require_counts
-from hglm.families.counts import COUNT_LINKS, CountFamily, count_start
+from hglm.families.counts import CountFamily, count_start
 from hglm.families.jets import Jet
 from hglm.families.links import LINKS, log_mean
 from hglm.numerics import special
@@ -32,9 +32,6 @@ class Poisson(CountFamily):
     link: str = "log"
 
     name: ClassVar[str] = "poisson"
-    links: ClassVar[tuple[str, ...]] = COUNT_LINKS
-    support: ClassVar[Support] = "counts"
-    discrete: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_link(self.name, self.link, self.links)

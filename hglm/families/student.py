@@ -22,11 +22,10 @@ from typing import ClassVar
 import numpy as np
 from scipy.special import stdtr
 
-from hglm.families.base import Family, Kernel, Parameter, Point, Response, Support
-from hglm.families.checks import check_link, check_sizes, require_finite
+from hglm.families.base import Kernel, Parameter, Point, Response, Support
+from hglm.families.checks import check_sizes, require_finite
 from hglm.families.dispersion import (
-    POSITIVE_LINKS,
-    dispersion_parameter,
+    DispersionFamily,
     log_dispersion,
     weighted,
 )
@@ -47,26 +46,17 @@ _START_DF = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class StudentT(Family):
+class StudentT(DispersionFamily):
     """Response with heavy tails about μ; the degrees of freedom are estimated."""
 
     link: str = "identity"
-    dispersion_link: str = "log"
 
     name: ClassVar[str] = "student_t"
     links: ClassVar[tuple[str, ...]] = ("identity", "log", "inverse")
     support: ClassVar[Support] = "real"
     discrete: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        check_link(self.name, self.link, self.links)
-        check_link(self.name, self.dispersion_link, POSITIVE_LINKS, "dispersion")
-
-    @property
-    def parameters(self) -> tuple[Parameter, ...]:
-        mu = Parameter("mean", LINKS[self.link])
-        phi = dispersion_parameter(self.dispersion_link, sigma_power=0.5)
-        return mu, phi, Parameter("df", LINKS["log"], scalar=True)
+    sigma_power: ClassVar[float] = 0.5
+    scalars: ClassVar[tuple[Parameter, ...]] = (Parameter("df", LINKS["log"], scalar=True),)
 
     def validate(self, data: Response, labels: Sequence[object] | None = None) -> StudentT:
         check_sizes(self.name, data.sizes, weights=True)

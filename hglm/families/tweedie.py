@@ -24,11 +24,10 @@ from typing import ClassVar
 import numpy as np
 from scipy.special import gammainc, gammaln, xlogy
 
-from hglm.families.base import Family, Kernel, Parameter, Point, Response, Support
-from hglm.families.checks import check_link, check_sizes, require
+from hglm.families.base import Kernel, Parameter, Point, Response, Support
+from hglm.families.checks import check_sizes, require
 from hglm.families.dispersion import (
-    POSITIVE_LINKS,
-    dispersion_parameter,
+    DispersionFamily,
     log_dispersion,
     pearson_start,
     weighted,
@@ -45,26 +44,16 @@ _CAPPED = special.capped(7.0)  # powers beyond 1.0009 and 1.9991 are not told ap
 
 
 @dataclass(frozen=True, slots=True)
-class Tweedie(Family):
+class Tweedie(DispersionFamily):
     """Non-negative response with exact zeros; the power is estimated."""
-
-    link: str = "log"
-    dispersion_link: str = "log"
 
     name: ClassVar[str] = "tweedie"
     links: ClassVar[tuple[str, ...]] = ("log", "sqrt", "identity")
     support: ClassVar[Support] = "nonnegative"
     discrete: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        check_link(self.name, self.link, self.links)
-        check_link(self.name, self.dispersion_link, POSITIVE_LINKS, "dispersion")
-
-    @property
-    def parameters(self) -> tuple[Parameter, ...]:
-        mu = Parameter("mean", LINKS[self.link])
-        phi = dispersion_parameter(self.dispersion_link, sigma_power=1.0)
-        return mu, phi, Parameter("power", LINKS["logit_between_1_and_2"], scalar=True)
+    scalars: ClassVar[tuple[Parameter, ...]] = (
+        Parameter("power", LINKS["logit_between_1_and_2"], scalar=True),
+    )
 
     def validate(self, data: Response, labels: Sequence[object] | None = None) -> Tweedie:
         check_sizes(self.name, data.sizes, weights=True)
