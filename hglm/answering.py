@@ -24,7 +24,7 @@ from hglm.inference.emmeans import joint_tests
 from hglm.inference.simulate import RandomDraws
 from hglm.report import Report
 from hglm.report.check import check_report
-from hglm.report.coefficients import default_ddf
+from hglm.report.coefficients import chosen_ddf
 from hglm.report.marginal_means import EmmTable, emmeans, emtrends
 from hglm.report.sentence import effect_sentence
 from hglm.typing import AnyArray
@@ -41,6 +41,7 @@ class Answering(ABC):
     spec: DesignSpec
     family: Family
     estimates: Estimates
+    covariance: RobustCovariance | None
 
     def emmeans(
         self,
@@ -91,7 +92,7 @@ class Answering(ABC):
             by,
             at=at,
             weights=weights,
-            ddf=ddf,
+            ddf=chosen_ddf(self.estimates, self.covariance, ddf),
             level=level,
             scale=scale,
             offset=offset,
@@ -119,7 +120,7 @@ class Answering(ABC):
             by,
             at=at,
             weights=weights,
-            ddf=ddf,
+            ddf=chosen_ddf(self.estimates, self.covariance, ddf),
             level=level,
         )
 
@@ -140,7 +141,7 @@ class Answering(ABC):
             by=by,
             at=at,
             weights=weights,
-            ddf=default_ddf(self.estimates) if ddf is None else ddf,
+            ddf=chosen_ddf(self.estimates, self.covariance, ddf),
         )
 
     def quantile_residuals(

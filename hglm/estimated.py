@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,8 @@ import pandas as pd
 from hglm.design import Design
 from hglm.fitting.certificate import Certificate
 from hglm.fitting.record import Coefficients, Estimates
-from hglm.typing import Vector
+from hglm.inference.diagnostics.robust_covariance import RobustCovariance
+from hglm.typing import Matrix, Vector
 
 __all__ = ["Estimated"]
 
@@ -20,6 +22,7 @@ class Estimated(ABC):
 
     design: Design
     estimates: Estimates
+    covariance: RobustCovariance | None
 
     @property
     def params(self) -> pd.Series:
@@ -29,7 +32,7 @@ class Estimated(ABC):
     @property
     def bse(self) -> pd.Series:
         """Standard errors of the fixed effects."""
-        return self._by_name(np.sqrt(np.diagonal(self.estimates.vcov)))
+        return self._by_name(np.sqrt(np.diagonal(self._vcov)))
 
     @property
     def tvalues(self) -> pd.Series:
@@ -39,12 +42,16 @@ class Estimated(ABC):
     def cov_params(self) -> pd.DataFrame:
         """Covariance matrix of the fixed effects."""
         names = list(self.design.mean.names)
-        return pd.DataFrame(self.estimates.vcov, names, names)
+        return pd.DataFrame(self._vcov, names, names)
 
     @property
     def others(self) -> dict[str, Coefficients]:
         """Fixed effects of further predictors: ``"dispersion"``, ``"zero_inflation"``, ..."""
-        return dict(self.estimates.others)
+        known = {} if self.covariance is None else self.covariance.others
+        return {
+            name: replace(part, vcov=known.get(name, part.vcov))
+            for name, part in self.estimates.others.items()
+        }
 
     @property
     def llf(self) -> float:
@@ -110,6 +117,10 @@ class Estimated(ABC):
     def method(self) -> str:
         """``"reml"``, ``"ml"``, ``"laplace"`` or ``"quadrature"``."""
         return self.estimates.method
+
+    @property
+    def _vcov(self) -> Matrix:
+        return self.estimates.vcov if self.covariance is None else self.covariance.vcov
 
     def _by_name(self, values: Vector) -> pd.Series:
         return pd.Series(values, index=pd.Index(self.design.mean.names))

@@ -16,12 +16,13 @@ from hglm.fitting.record import Estimates
 from hglm.inference.bootstrap import BootstrapKind, bootstrap
 from hglm.inference.bootstrap_intervals import IntervalKind
 from hglm.inference.bootstrap_statistics import named_numbers
+from hglm.inference.diagnostics.robust_covariance import RobustCovariance
 from hglm.inference.profile import profile_frame, profile_intervals
 from hglm.inference.restricted_lrt import RestrictedTest, restricted_lrt
 from hglm.inference.simulate import RandomDraws
 from hglm.inference.tests import wald_intervals
 from hglm.report.bootstrap import Bootstrap, bootstrap_table
-from hglm.report.coefficients import default_ddf
+from hglm.report.coefficients import chosen_ddf
 
 __all__ = ["Inferring"]
 
@@ -33,6 +34,7 @@ class Inferring(ABC):
 
     design: Design
     estimates: Estimates
+    covariance: RobustCovariance | None
 
     def conf_int(
         self,
@@ -74,7 +76,8 @@ class Inferring(ABC):
             raise OptionError(
                 f'There is no method {method!r}: use "wald", "profile" or "bootstrap".'
             )
-        limits = wald_intervals(self.estimates, level, ddf or default_ddf(self.estimates))
+        chosen = chosen_ddf(self.estimates, self.covariance, ddf)
+        limits = wald_intervals(self.estimates, level, chosen)
         return pd.DataFrame(limits, list(names), ["conf_low", "conf_high"])
 
     def profile(self, which: Sequence[str] | str | None = None) -> pd.DataFrame:
@@ -187,7 +190,7 @@ class _OfFit:
 
     def __call__(self, estimates: Estimates, design: Design) -> dict[str, float]:
         """Make the fit whole, and compute."""
-        fit = replace(self.fit, estimates=estimates, design=design)
+        fit = replace(self.fit, estimates=estimates, design=design, covariance=None)
         try:
             found = self.function(fit)
         except Exception as error:

@@ -12,8 +12,7 @@ import numpy as np
 import pandas as pd
 
 from hglm.answering import Answering
-from hglm.design import Design, DesignSpec, NewDesign
-from hglm.errors import OptionError
+from hglm.design import Design, DesignSpec
 from hglm.estimated import Estimated
 from hglm.families import Family
 from hglm.fitting.fit_design import fit_like
@@ -22,20 +21,20 @@ from hglm.formula import ModelFormula
 from hglm.inference.anova import anova_table
 from hglm.inference.conditional import coef_frame, ranef_frame
 from hglm.inference.contrasts import AnovaType
+from hglm.inference.diagnostics.robust_covariance import RobustCovariance
 from hglm.inference.drop_terms import drop_terms
-from hglm.inference.predict import Interval, NewLevels, predict, prediction_rows
+from hglm.inference.predict import Interval, NewLevels
+from hglm.inference.predict_data import Scale, predict_data
 from hglm.inference.residuals import leverage, residuals
-from hglm.inference.response_scale import (
-    MeanFunction,
-    category_probabilities,
-    fitted_means,
-    mean_function,
-    other_predictors,
-)
+from hglm.inference.response_scale import fitted_means
 from hglm.inference.simulate import RandomDraws, simulate
 from hglm.inference.terms import FixedTerms, fixed_terms
 from hglm.inference.tests import ContrastTest, contrast_test
-from hglm.inference.thresholds import design_with_intercept, estimates_with_intercept
+from hglm.inference.thresholds import (
+    design_with_intercept,
+    estimates_with_intercept,
+    robust_with_intercept,
+)
 from hglm.inference.variance_explained import VarianceExplained, variance_explained
 from hglm.inferring import Inferring
 from hglm.pictures import Pictures
@@ -49,8 +48,8 @@ from hglm.report import (
     to_json,
     varcorr_frame,
 )
-from hglm.report.coefficients import coefficient_table, default_ddf, other_tables
-from hglm.typing import Frame, Matrix, Vector
+from hglm.report.coefficients import chosen_ddf, coefficient_table, other_tables
+from hglm.typing import AnyArray, Frame, Matrix, Vector
 
 __all__ = ["Fit"]
 
@@ -68,6 +67,8 @@ class Fit(Estimated, Answering, Inferring):
     spec: DesignSpec
     family: Family
     estimates: Estimates
+    covariance: RobustCovariance | None = None
+    """Of the fixed effects, where it is not that of the model; see `with_cov`."""
 
     def __repr__(self) -> str:
         return f"<hglm.Fit: {self.formula.text.strip()}, log likelihood {self.llf:.4f}>"
@@ -78,6 +79,36 @@ class Fit(Estimated, Answering, Inferring):
     def pvalues(self) -> pd.Series:
         """P-values of the fixed effects: t tests with Satterthwaite's df, or z tests."""
         return self._by_name(self._coefficients["p_value"].to_numpy())
+
+    def with_cov(
+        self,
+        cov: Literal["robust", "CR0", "CR1", "CR2", "model"] = "robust",
+        by: str | AnyArray | None = None,
+    ) -> Fit:
+        """Return the same fit with another covariance of its fixed effects.
+
+        Everything that uses the covariance then uses this one, with its degrees of
+        freedom: `bse`, `cov_params`, `summary`, `conf_int`, `tidy`, `anova`, `test`,
+        `emmeans`, `emtrends`, `joint_tests`, `others`, and confidence intervals of
+        `predict(random="none")`.
+
+        Parameters
+        ----------
+        cov
+            A kind of `robust`, ``"robust"`` for the best there is, or ``"model"``.
+        by
+            Clusters, as in `robust`.
+
+        Examples
+        --------
+        >>> import hglm
+        >>> fit = hglm.fit("reaction ~ days + (1 | subject)", hglm.load_dataset("sleepstudy"))
+        >>> fit.bse.round(2).tolist(), fit.with_cov("robust").bse.round(2).tolist()
+        ([9.75, 0.8], [6.82, 1.55])
+        """
+        if cov == "model":
+            return replace(self, covariance=None)
+        return replace(self, covariance=self.robust(None if cov == "robust" else cov, by))
 
     # Random effects -----------------------------------------------------------------
 
@@ -131,11 +162,12 @@ class Fit(Estimated, Answering, Inferring):
         data: Frame | None = None,
         *,
         random: str | Sequence[str] = "all",
-        scale: Literal["response", "link"] = "response",
+        scale: Scale = "response",
         interval: Interval | None = None,
         level: float = 0.95,
         new_levels: NewLevels = "error",
         weights: Vector | None = None,
+        trials: Vector | float | None = None,
         seed: np.random.Generator | int | None = None,
     ) -> pd.Series | pd.DataFrame:
         """Predict rows.
@@ -149,43 +181,35 @@ class Fit(Estimated, Answering, Inferring):
             Grouping factors to condition on: ``"all"``, ``"none"`` (the population),
             a name or names.
         scale
-            ``"response"`` for means, zero inflation included, or ``"link"``.
+            ``"response"`` for means, zero inflation included (for an ordinal response
+            the probability of each category), or ``"link"``.
         interval
             ``"confidence"`` for the mean, ``"prediction"`` for a new observation.
         level
             Coverage.
         new_levels
             ``"error"``, ``"population"`` (their effects are zero) or ``"sample"``.
-        weights
-            Precision weights of new observations, for prediction intervals.
+        weights, trials
+            Precision weights and binomial trials of new observations, for prediction
+            intervals.
         seed
             For ``new_levels="sample"``.
         """
-        if scale not in ("response", "link"):
-            raise OptionError(f'There is no scale {scale!r}: use "response" or "link".')
-        if self._ordinal and scale == "response":
-            eta = self.predict(data, random=random, scale="link", new_levels=new_levels, seed=seed)
-            levels = self.design.response_levels
-            return category_probabilities(self.estimates, eta.to_numpy(), levels, eta.index)
-        rows = prediction_rows(
-            self.design, self.spec, data, random=random, new_levels=new_levels, interval=interval
-        )
-        return predict(
+        return predict_data(
             self.estimates,
-            rows,
+            self.design,
+            self.spec,
+            data,
             random=random,
-            new_levels=new_levels,
+            scale=scale,
             interval=interval,
             level=level,
-            mean=self._mean_of(rows, random) if scale == "response" else None,
-            weights=self.design.weights if data is None and weights is None else weights,
+            new_levels=new_levels,
+            weights=weights,
+            trials=trials,
+            robust=self.covariance,
             rng=seed,
         )
-
-    def _mean_of(self, rows: NewDesign, random: str | Sequence[str]) -> MeanFunction | None:
-        if self._is_linear:
-            return None
-        return mean_function(self.family, other_predictors(self.estimates, rows, random))
 
     def simulate(
         self,
@@ -220,8 +244,11 @@ class Fit(Estimated, Answering, Inferring):
             ``"satterthwaite"`` (default of linear models), ``"kenward-roger"``, or
             ``"asymptotic"`` for chi-square tests (default of others).
         """
-        estimates = estimates_with_intercept(self.estimates) if self._ordinal else self.estimates
-        return anova_table(estimates, self.terms, type, ddf or default_ddf(estimates))
+        estimates, covariance = self.estimates, self.covariance
+        if self._ordinal:
+            estimates = estimates_with_intercept(estimates)
+            covariance = covariance and robust_with_intercept(covariance)
+        return anova_table(estimates, self.terms, type, chosen_ddf(estimates, covariance, ddf))
 
     def drop1(self) -> pd.DataFrame:
         """Test each term that no other contains, by fitting the model without it (by ML)."""
@@ -258,7 +285,8 @@ class Fit(Estimated, Answering, Inferring):
         rhs : (r,) or number
         """
         rows = np.atleast_2d(np.asarray(contrast, dtype=np.float64))
-        return contrast_test(self.estimates, rows, ddf or default_ddf(self.estimates), rhs)
+        method = chosen_ddf(self.estimates, self.covariance, ddf)
+        return contrast_test(self.estimates, rows, method, rhs)
 
     @cached_property
     def terms(self) -> FixedTerms:
@@ -276,7 +304,7 @@ class Fit(Estimated, Answering, Inferring):
         level
             Coverage of confidence intervals; none are shown by default.
         """
-        ddf = ddf or default_ddf(self.estimates)
+        shown = replace(self.estimates, others=self.others)
         return summarise(
             self.estimates,
             self.design,
@@ -284,14 +312,15 @@ class Fit(Estimated, Answering, Inferring):
             self.residuals("pearson").to_numpy(),
             formula=self.formula.text.strip(),
             family="" if self._is_linear else self._family_in_words,
-            ddf=ddf,
+            ddf=chosen_ddf(self.estimates, self.covariance, ddf),
             level=level,
-            others=other_tables(self.estimates, 0.95 if level is None else level),
+            others=other_tables(shown, 0.95 if level is None else level),
         )
 
     def coefficients(self, ddf: str | None = None, level: float = 0.95) -> pd.DataFrame:
         """Tabulate the fixed effects: estimate, standard error, df, test, interval."""
-        return coefficient_table(self.estimates, self.design.mean.names, ddf, level)
+        method = chosen_ddf(self.estimates, self.covariance, ddf)
+        return coefficient_table(self.estimates, self.design.mean.names, method, level)
 
     def tidy(self, level: float = 0.95) -> pd.DataFrame:
         """Tabulate fixed effects and variance components in broom.mixed's columns."""

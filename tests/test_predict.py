@@ -306,7 +306,7 @@ def test_new_levels_are_refused_by_default_where_they_matter(crossed):
         ({"interval": "confidence", "level": 1.0}, "between 0 and 1"),
         ({"interval": "confidence", "df": 0.0}, "not positive"),
         ({"interval": "prediction", "new_levels": "sample"}, "no interval"),
-        ({"interval": "prediction", "mean": expm1_mean}, "simulate"),
+        ({"interval": "prediction", "mean": expm1_mean}, "new responses"),
     ],
 )
 def test_mistakes_are_explained(crossed, options, message):

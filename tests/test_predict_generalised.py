@@ -201,11 +201,9 @@ def test_residuals_follow_their_formulas(fits):
 
 def test_what_is_only_for_linear_models_says_so(fits):
     fit = fits["poisson"]
-    rows = prediction_rows(fit.design, fit.spec, None)
     for ask in (
         lambda: residuals(fit.estimates, fit.design, "studentised"),
         lambda: leverage(fit.estimates, fit.design),
-        lambda: predict(fit.estimates, rows, interval="prediction"),
     ):
         with pytest.raises(OptionError, match="linear mixed models"):
             ask()

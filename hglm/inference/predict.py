@@ -10,16 +10,19 @@ contribute nothing: the prediction is for the population of their levels.
   is the interval of the population line, x'Var(β̂)x.
 - A *prediction* interval is about a new observation. To the variance above it
   adds z'Σz for each factor that is left out and each new level, whose effects
-  are then drawn afresh, and the residual variance σ²/w.
+  are then drawn afresh. Linear models add the residual variance σ²/w; the
+  responses of others have quantiles of their own (`hglm.inference.predictive`).
 
 Quantiles are normal unless `df` is given; variance parameters count as known.
-With a mean function the ends of the interval are transformed, and the standard
-error is the delta method's, |dμ/dη| times that of η.
+With a mean function the ends of a confidence interval are transformed, and the
+standard error is the delta method's, |dμ/dη| times that of η. A robust covariance
+takes the place of that of the model, with its degrees of freedom; it knows of the
+fixed effects alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal, TypeAlias
 
@@ -38,8 +41,10 @@ from hglm.inference.conditioning import (
 )
 from hglm.inference.errors_of_fit import joint_covariance
 from hglm.inference.joint_covariance import error_variances, group_rows
+from hglm.inference.predictive import NewResponses, predictive_limits
 from hglm.inference.quantiles import critical_value
 from hglm.inference.simulate import draw_normal
+from hglm.inference.tests import Denominator
 from hglm.typing import Frame, Matrix, Vector
 
 __all__ = ["Interval", "Mean", "NewLevels", "predict", "prediction_rows"]
@@ -61,6 +66,8 @@ def predict(
     df: float | None = None,
     mean: Mean | None = None,
     weights: Vector | None = None,
+    responses: NewResponses | None = None,
+    robust: Denominator | None = None,
     rng: np.random.Generator | int | None = None,
 ) -> pd.Series | pd.DataFrame:
     """Predict rows from a fit.
@@ -86,8 +93,13 @@ def predict(
     mean
         Mean as a function of η, with its derivative; the identity if None.
     weights : (n_rows,) or None
-        Precision weights of the new observations, for prediction intervals; 1 if
-        None.
+        Precision weights of the new observations, for prediction intervals of linear
+        models; 1 if None.
+    responses
+        For prediction intervals of generalised models: the distribution of the new
+        responses of the complete rows.
+    robust
+        Covariance of the fixed effects to use instead of the model's.
     rng
         For ``new_levels="sample"``.
 
@@ -99,7 +111,7 @@ def predict(
         standard error being that of the error the interval is about.
     """
     linear = isinstance(estimates.state, LinearState) and mean is None
-    _check_options(new_levels, interval, linear)
+    _check_options(new_levels, interval, linear or responses is not None)
     design = rows.mean
     terms = pair_terms(estimates, design, random)
     if new_levels == "error":
@@ -110,17 +122,22 @@ def predict(
     if interval is None:
         fit = eta if mean is None else mean(eta)[0]
         return pd.Series(_all_rows(fit, rows), index=rows.index, name="fit")
+    if robust is not None:
+        _check_robust(interval, terms)
+        std_error, half_width = _of_fixed_part(robust, design.X, level)
+        return _table(_interval(eta, std_error, half_width, mean), rows)
     joint = joint_covariance(estimates)
     columns = [term.extended().on_fitted() if term.chosen else None for term in terms]
     variance = error_variances(joint, design.X, group_rows(joint, columns, len(eta)))
     variance += _open_variance(terms, len(eta))
     if interval == "prediction":
         variance += _unseen_variance(terms, len(eta))
+        if responses is not None:
+            fit = eta if mean is None else mean(eta)[0]
+            limits = predictive_limits(responses, eta, np.sqrt(variance), level)
+            return _table({"fit": fit, **limits}, rows)
         variance += joint.scale / (1.0 if weights is None else np.asarray(weights)[rows.kept])
-    values = _interval(eta, np.sqrt(variance), critical_value(level, df), mean)
-    return pd.DataFrame(
-        {name: _all_rows(value, rows) for name, value in values.items()}, index=rows.index
-    )
+    return _table(_interval(eta, np.sqrt(variance), critical_value(level, df), mean), rows)
 
 
 def prediction_rows(
@@ -142,7 +159,8 @@ def prediction_rows(
         New data; the rows of the fit if None.
     """
     if data is None:
-        return NewDesign({"mean": design.mean}, np.arange(design.n), design.index)
+        predictors = {"mean": design.mean, **design.others}
+        return NewDesign(predictors, np.arange(design.n), design.index)
     groups = chosen_groups((term.group for term in design.mean.random), random)
     if interval == "prediction":  # the columns z of factors that are left out count, too
         left_out = {term.group for term in design.mean.random} - set(groups)
@@ -198,8 +216,16 @@ def _open_variance(terms: Sequence[Conditioning], m: int) -> Vector:
     return out
 
 
+def _of_fixed_part(robust: Denominator, X: Matrix, level: float) -> tuple[Vector, Vector]:
+    """Return standard errors of Xβ̂, and the quantiles that go with them. (m,)"""
+    std_error = np.sqrt(np.einsum("mi,ij,mj->m", X, robust.vcov, X))
+    different, which = np.unique(X, axis=0, return_inverse=True)
+    quantiles = np.array([critical_value(level, df) for df in robust.each(different)])
+    return std_error, quantiles[which.ravel()]
+
+
 def _interval(
-    eta: Vector, std_error: Vector, half_width: float, mean: Mean | None
+    eta: Vector, std_error: Vector, half_width: Vector | float, mean: Mean | None
 ) -> dict[str, Vector]:
     low, high = eta - half_width * std_error, eta + half_width * std_error
     if mean is not None:
@@ -214,6 +240,11 @@ def _interval(
     }
 
 
+def _table(values: Mapping[str, Vector], rows: NewDesign) -> pd.DataFrame:
+    columns = {name: _all_rows(value, rows) for name, value in values.items()}
+    return pd.DataFrame(columns, index=rows.index)
+
+
 def _all_rows(values: Vector, rows: NewDesign) -> Vector:
     """Values (m,) of the complete rows among all rows, missing elsewhere. (n_rows,)"""
     out = np.full(len(rows.index), np.nan)
@@ -221,7 +252,16 @@ def _all_rows(values: Vector, rows: NewDesign) -> Vector:
     return out
 
 
-def _check_options(new_levels: str, interval: str | None, linear: bool) -> None:
+def _check_robust(interval: str | None, terms: Sequence[Conditioning]) -> None:
+    if interval == "prediction" or any(term.chosen for term in terms):
+        raise OptionError(
+            "A robust covariance is one of the fixed effects, and this interval needs the model's "
+            'random effects or noise: use random="none" with interval="confidence", or the fit '
+            "with its own covariance."
+        )
+
+
+def _check_options(new_levels: str, interval: str | None, has_noise: bool) -> None:
     if new_levels not in ("error", "population", "sample"):
         raise OptionError(
             f'The option new_levels={new_levels!r} is none of "error", "population", "sample".'
@@ -235,8 +275,8 @@ def _check_options(new_levels: str, interval: str | None, linear: bool) -> None:
             'With new_levels="sample" a prediction is one random outcome, which has no interval; '
             'use new_levels="population".'
         )
-    if interval == "prediction" and not linear:
+    if interval == "prediction" and not has_noise:
         raise OptionError(
-            "Prediction intervals are for linear mixed models, whose observations are normal; "
-            "simulate new responses and take their quantiles."
+            "Prediction intervals are about new responses, which a generalised model has on the "
+            'scale of the response only; use scale="response", or interval="confidence" here.'
         )

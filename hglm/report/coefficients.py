@@ -9,15 +9,35 @@ import pandas as pd
 from scipy.special import ndtr, ndtri
 
 from hglm.fitting.record import Coefficients, Estimates
+from hglm.inference.diagnostics.robust_covariance import RobustCovariance, with_ddf
 from hglm.inference.tests import Ddf, denominator, row_tests, wald_intervals
 from hglm.report.frames import coefficient_frame
 
-__all__ = ["coefficient_table", "default_ddf", "other_tables"]
+__all__ = ["chosen_ddf", "coefficient_table", "default_ddf", "other_tables"]
 
 
 def default_ddf(estimates: Estimates) -> str:
     """Return ``"satterthwaite"`` for linear models, ``"asymptotic"`` for others."""
     return "satterthwaite" if estimates.method in ("reml", "ml") else "asymptotic"
+
+
+def chosen_ddf(
+    estimates: Estimates, covariance: RobustCovariance | None, ddf: str | float | None
+) -> Ddf:
+    """Choose a method of degrees of freedom, with the covariance that it goes with.
+
+    Parameters
+    ----------
+    estimates
+        Of the fit.
+    covariance
+        To be used in place of the model's.
+    ddf
+        As asked for; None for the default.
+    """
+    if covariance is not None:
+        return with_ddf(covariance, ddf, estimates)
+    return default_ddf(estimates) if ddf is None else ddf
 
 
 def coefficient_table(
