@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from hglm.fitting.methods import ML, REML, Laplace, Quadrature
     from hglm.measurement import MeasurementFit
     from hglm.model import Model, fit, glmer, lmer
+    from hglm.planning import assume, power, simulate_design
     from hglm.result import Fit
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "Model",
     "Quadrature",
     "Relationship",
+    "assume",
     "compare",
     "describe_dataset",
     "ebayes",
@@ -35,6 +37,8 @@ __all__ = [
     "list_datasets",
     "lmer",
     "load_dataset",
+    "power",
+    "simulate_design",
     "table",
 ]
 
@@ -46,6 +50,7 @@ _HOMES = {
     "hglm.fitting.methods": ("ML", "REML", "Laplace", "Quadrature"),
     "hglm.measurement": ("MeasurementFit",),
     "hglm.model": ("Model", "fit", "glmer", "lmer"),
+    "hglm.planning": ("assume", "power", "simulate_design"),
     "hglm.result": ("Fit",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}

@@ -8,7 +8,8 @@ from typing import Protocol
 
 import numpy as np
 
-from hglm.design.arrays import Design, PredictorDesign
+from hglm.design import DesignSpec
+from hglm.design.arrays import Design, PredictorDesign, RandomTerm
 from hglm.errors import DataError
 from hglm.families import Family, Sizes, point_at
 from hglm.fitting.estimate import estimate_linear
@@ -17,7 +18,7 @@ from hglm.fitting.methods import Laplace, Quadrature
 from hglm.fitting.record import Estimates, LinearState, TermEstimate
 from hglm.inference.family_point import scalar_predictors
 from hglm.inference.simulate import draw_effects
-from hglm.typing import Vector
+from hglm.typing import Matrix, Vector
 
 __all__ = ["DataModel", "Fitted", "data_model", "draw", "fit_draw"]
 
@@ -33,6 +34,11 @@ class Fitted(Protocol):
     @property
     def design(self) -> Design:
         """What it was fitted to."""
+        ...
+
+    @property
+    def spec(self) -> DesignSpec:
+        """How its formula is applied to other data."""
         ...
 
 
@@ -63,7 +69,18 @@ class DataModel:
 
 
 def data_model(fit: Fitted) -> DataModel:
-    """Take a fit for the truth."""
+    """Take a fit for the truth.
+
+    Raises
+    ------
+    DataError
+        If one of its covariates is measured with error, or a row stands for several.
+    """
+    if fit.design.measured is not None:
+        raise DataError(
+            f"The covariate in `{fit.design.measured.text}` is measured with error, which is not "
+            "simulated; plan from a model with the covariate itself."
+        )
     estimates, state = fit.estimates, fit.estimates.state
     linear = isinstance(state, LinearState)
     known = {"mean": estimates.beta} | {name: c.beta for name, c in estimates.others.items()}
@@ -97,7 +114,7 @@ def draw(model: DataModel, rng: np.random.Generator) -> Vector:
         eta[name] = fixed if offset is None else fixed + offset
     for part in model.terms:
         term = designs[part.predictor].random[part.position]
-        b = draw_effects(part, term.n_levels, rng)
+        b = _draw_levels(part, term, rng)
         eta[part.predictor] = eta[part.predictor] + term.effects(b)
     if model.family is None:
         noise = model.sigma * rng.standard_normal(design.n)
@@ -107,6 +124,15 @@ def draw(model: DataModel, rng: np.random.Generator) -> Vector:
         for p in model.family.parameters[1:]
     ]
     return model.family.simulate(point_at(predictors, Sizes(design.trials, design.weights)), rng)
+
+
+def _draw_levels(part: TermEstimate, term: RandomTerm, rng: np.random.Generator) -> Matrix:
+    """Draw random effects of all levels, related or not. (n_levels, k)"""
+    if term.relation is None:
+        return draw_effects(part, term.n_levels, rng)
+    root = term.relation.root
+    drawn: Matrix = root @ draw_effects(part, root.shape[1], rng)
+    return drawn
 
 
 def fit_draw(model: DataModel, y: Vector) -> Estimates:

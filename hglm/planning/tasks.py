@@ -1,4 +1,4 @@
-"""What is tested in each simulated data set: a fixed effect, a term, or a variance."""
+"""What is done with each simulated data set: it is drawn, fitted and tested."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Protocol
 
 import numpy as np
 
-from hglm.design.arrays import PredictorDesign
 from hglm.errors import HglmError, OptionError
 from hglm.fitting.record import Estimates
 from hglm.fitting.refit import make_refitter, refit
@@ -19,9 +18,11 @@ from hglm.inference.satterthwaite import Satterthwaite
 from hglm.inference.tests import Denominator, Fixed, contrast_test, joint_test
 from hglm.numerics.replicates import Generators
 from hglm.planning.data_model import DataModel, draw, fit_draw
+from hglm.planning.start import at_truth
+from hglm.planning.targets import is_variance, target_rows, without_variance
 from hglm.typing import BoolArray, Matrix, Vector
 
-__all__ = ["Outcome", "Task", "make_task", "target_rows", "with_effect"]
+__all__ = ["Outcome", "Task", "make_task", "test_in_words"]
 
 PILOTS = 10
 """Draws tried until one can be fitted, to start the other fits from."""
@@ -67,65 +68,32 @@ def make_task(model: DataModel, target: str, ddf: str | None, pilot: np.random.G
     pilot
         For a first draw.
     """
-    y, estimates = _pilot(model, pilot)
-    if target.startswith("sd("):
+    if is_variance(target):
         if ddf is not None:
             raise OptionError(
                 "A variance is tested by its likelihood ratio, without degrees of freedom; leave "
                 "`ddf` out."
             )
-        null, df = _without_variance(model, target)
-        return VarianceTask(
-            model,
-            make_refitter(estimates, replace(model.design, y=y)),
-            make_refitter(fit_draw(null, y), replace(null.design, y=y)),
-            df,
-        )
-    default = "satterthwaite" if model.family is None else "asymptotic"
+        null, df = without_variance(model, target)
+        y, found = _pilot(model, pilot)
+        small = _refitter(null, y, fit_draw(null, y))
+        return VarianceTask(model, _refitter(model, y, found), small, df)
     rows = target_rows(model.design.mean, target)
-    refitter = make_refitter(estimates, replace(model.design, y=y))
-    task = FixedTask(model, estimates, refitter, rows, ddf or default)
-    task.p_value(estimates)  # an unknown `ddf` is told now
-    return task
+    ddf = ddf or _default(model)
+    y, found = _pilot(model, pilot)
+    contrast_test(found, rows, ddf)  # an unknown `ddf` is told now
+    return FixedTask(model, at_truth(found, model), _refitter(model, y, found), rows, ddf)
 
 
-def with_effect(model: DataModel, target: str, effect: float | None) -> DataModel:
-    """Give the target another true value; None leaves it."""
-    if effect is None:
-        return model
-    if target.startswith("sd("):
-        i, a = _find_variance(model, target)
-        term = model.terms[i]
-        old = float(np.sqrt(term.covariance[a, a]))
-        if effect < 0.0 or (old == 0.0 and effect > 0.0):
-            raise OptionError(f"The standard deviation {target!r} cannot be made {effect!r}.")
-        factor = np.ones(term.k)
-        factor[a] = effect / old if old > 0.0 else 1.0
-        changed = replace(term, covariance=term.covariance * np.outer(factor, factor))
-        return replace(model, terms=(*model.terms[:i], changed, *model.terms[i + 1 :]))
-    names = model.design.mean.names
-    if target not in names:
-        raise OptionError(
-            f"An effect can be given for one coefficient, and {target!r} is none; the model has "
-            f"{', '.join(map(repr, names))}."
-        )
-    beta = model.betas["mean"].copy()
-    beta[names.index(target)] = effect
-    return replace(model, betas={**model.betas, "mean": beta})
+def test_in_words(model: DataModel, target: str, ddf: str | None) -> str:
+    """Name the test that `make_task` prepares."""
+    if is_variance(target):
+        return "the likelihood ratio (chi-square, half and half)"
+    return _IN_WORDS[ddf or _default(model)]
 
 
-def target_rows(design: PredictorDesign, target: str) -> Matrix:
-    """Rows (r, p) of the hypothesis that a coefficient, or all of a term, are zero."""
-    identity = np.eye(len(design.names))
-    if target in design.names:
-        return identity[[design.names.index(target)]]
-    if design.terms.get(target):
-        return identity[list(design.terms[target])]
-    known = dict.fromkeys([*design.names, *(t for t, at in design.terms.items() if at)])
-    raise OptionError(
-        f"There is nothing called {target!r} to test; choose one of {', '.join(map(repr, known))}, "
-        'or a variance such as "sd(Intercept | g)".'
-    )
+def _default(model: DataModel) -> str:
+    return "satterthwaite" if model.family is None else "asymptotic"
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +101,8 @@ class FixedTask:
     """Tests fixed effects by t or F tests."""
 
     model: DataModel
-    pilot: Estimates
-    """To start from."""
+    start: Estimates
+    """Of the truth."""
     refitter: Refitter
     rows: Matrix
     ddf: str
@@ -162,24 +130,20 @@ class FixedTask:
 
     def _quick(self, found: Refits, uncertainty: Uncertainty, i: int) -> Outcome:
         """Test one response that was fitted in lock-step."""
-        method = _QUICK[self.ddf](self.pilot, uncertainty, i)
+        method = _QUICK[self.ddf](self.start, uncertainty, i)
         p = joint_test(found.beta[i], method, self.rows).p_value
         return Outcome(np.array([p]), found.singular[[i]], {})
 
     def _complete(self, y: Vector) -> Outcome:
         """Fit one response with all checks, and test."""
         try:
-            estimates = refit(self.pilot, self.model.design, y)
-            p = self.p_value(estimates)
+            estimates = refit(self.start, self.model.design, y)
+            p = contrast_test(estimates, self.rows, self.ddf).p_value
         except (HglmError, np.linalg.LinAlgError) as error:
             return _lost(str(error))
         if not estimates.certificate.converged:
             return _lost(estimates.certificate.message)
         return Outcome(np.array([p]), np.array([estimates.certificate.singular]), {})
-
-    def p_value(self, estimates: Estimates) -> float:
-        """P-value of the hypothesis."""
-        return contrast_test(estimates, self.rows, self.ddf).p_value
 
 
 def _satterthwaite(_: Estimates, found: Uncertainty, i: int) -> Denominator:
@@ -190,8 +154,8 @@ def _asymptotic(_: Estimates, found: Uncertainty, i: int) -> Denominator:
     return Fixed(found.vcov[i], np.inf)
 
 
-def _residual(pilot: Estimates, found: Uncertainty, i: int) -> Denominator:
-    return Fixed(found.vcov[i], pilot.nobs - len(pilot.beta))
+def _residual(start: Estimates, found: Uncertainty, i: int) -> Denominator:
+    return Fixed(found.vcov[i], start.nobs - len(start.beta))
 
 
 _QUICK: Mapping[str, Callable[[Estimates, Uncertainty, int], Denominator]] = {
@@ -200,6 +164,12 @@ _QUICK: Mapping[str, Callable[[Estimates, Uncertainty, int], Denominator]] = {
     "residual": _residual,
 }
 """Degrees of freedom that do not need complete fits."""
+_IN_WORDS: Mapping[str, str] = {
+    "satterthwaite": "Satterthwaite's method",
+    "kenward-roger": "Kenward and Roger's method",
+    "residual": "residual degrees of freedom",
+    "asymptotic": "the normal approximation",
+}
 
 
 def _lost(why: str) -> Outcome:
@@ -239,8 +209,12 @@ class VarianceTask:
         return Outcome(p, large.singular, {**large.failures, **small.failures})
 
 
+def _refitter(model: DataModel, y: Vector, found: Estimates) -> Refitter:
+    return make_refitter(at_truth(found, model), replace(model.design, y=y))
+
+
 def _pilot(model: DataModel, rng: np.random.Generator) -> tuple[Vector, Estimates]:
-    """First draw that can be fitted."""
+    """First draw that can be fitted, and its fit."""
     for generator in rng.spawn(PILOTS):
         y = draw(model, generator)
         try:
@@ -248,39 +222,3 @@ def _pilot(model: DataModel, rng: np.random.Generator) -> tuple[Vector, Estimate
         except (HglmError, np.linalg.LinAlgError) as error:
             why = str(error)
     raise OptionError(f"Data of this size can hardly ever be fitted ({why}); plan for more.")
-
-
-def _find_variance(model: DataModel, target: str) -> tuple[int, int]:
-    """Term and column of ``"sd(x | g)"``."""
-    found = {
-        f"sd({name} | {term.group})": (i, a)
-        for i, term in enumerate(model.terms)
-        if term.predictor == "mean"
-        for a, name in enumerate(term.names)
-    }
-    if target not in found:
-        raise OptionError(
-            f"There is no variance {target!r}; the model has {', '.join(map(repr, found))}."
-        )
-    return found[target]
-
-
-def _without_variance(model: DataModel, target: str) -> tuple[DataModel, int]:
-    """Leave a variance out of the model; also how many parameters that costs."""
-    i, a = _find_variance(model, target)
-    term = model.terms[i]
-    if term.k > 1 and term.structure not in ("us", "diag"):
-        raise OptionError(
-            f"{target!r} belongs to a covariance structure ({term.structure}) that cannot lose one "
-            "coefficient; test a variance of another term."
-        )
-    kept = [j for j in range(term.k) if j != a]
-    random = list(model.design.mean.random)
-    if kept:
-        old = random[term.position]
-        names = tuple(term.names[j] for j in kept)
-        random[term.position] = replace(old, names=names, z=np.asfortranarray(old.z[:, kept]))
-    else:
-        random.pop(term.position)
-    design = replace(model.design, mean=replace(model.design.mean, random=tuple(random)))
-    return replace(model, design=design), 1 if term.structure == "diag" else term.k
