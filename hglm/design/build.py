@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from hglm.design.arrays import Design, PredictorDesign
 from hglm.design.contrasts import resolve
@@ -92,7 +93,7 @@ def build_design(
     arguments = {name: value for name, value in given.items() if value is not None}
     table, columns = _read(formula, predictors, open_frame(data), arguments)
     kept, notes = _complete_rows(table, missing)
-    values = Evaluator(table.frame(kept), table.index if kept is None else table.index.take(kept))
+    values = Evaluator(table.rows(kept), table.index if kept is None else table.index.take(kept))
     rows = {name: _row_numbers(name, column, values) for name, column in columns.items()}
     response = make_response(formula.response, values, rows.get("trials"), categorical)
     relationships = read_relationships(covariances, predictors.values())
@@ -110,7 +111,7 @@ def build_design(
         trials=response.trials,
         notes=(*notes, *_dropped(designs)),
         others={name: designs[name] for name in others or {}},
-        frame=values.frame,
+        frame=pd.DataFrame(values.columns, copy=False),
         response_levels=response.levels,
         measured=make_measured(formula, designs["mean"], values),
     )
@@ -212,7 +213,7 @@ def _predictors(
     relationships: Relationships,
 ) -> tuple[dict[str, PredictorDesign], DesignSpec]:
     sides = [side for predictor in predictors.values() for side in right_hand_sides(predictor)]
-    columns, encoding = encode(sides, values.frame, values.index, resolve(contrasts))
+    columns, encoding = encode(sides, values.columns, values.index, resolve(contrasts))
     groupings: dict[tuple[str, ...], tuple[Codes, Grouping]] = {}
     made = {
         name: make_predictor(

@@ -39,28 +39,24 @@ def resolve(contrasts: Mapping[str, Any] | None) -> dict[str, Any]:
     return {column: _resolve_one(column, value) for column, value in (contrasts or {}).items()}
 
 
-def check_columns(contrasts: Mapping[str, Any], frame: pd.DataFrame) -> None:
+def check_columns(contrasts: Mapping[str, Any], data: Mapping[str, pd.Series]) -> None:
     """Raise where the argument names a column without categories."""
     for column in contrasts:
-        if column not in frame.columns:
+        if column not in data:
             raise DataError(
                 f"The argument `contrasts` names `{column}`, which the model does not use; the "
-                f"model uses {listing(frame.columns)}."
+                f"model uses {listing(data)}."
             )
-        if not isinstance(frame[column].dtype, pd.CategoricalDtype):
+        if not isinstance(data[column].dtype, pd.CategoricalDtype):
             raise DataError(
                 f"The argument `contrasts` names `{column}`, which is numeric; write "
                 f"`C({column}, ...)` in the formula to make it categorical."
             )
 
 
-def coded_columns(contrasts: Mapping[str, Any], frame: pd.DataFrame) -> dict[str, Any]:
+def coded_columns(contrasts: Mapping[str, Any], data: Mapping[str, pd.Series]) -> dict[str, Any]:
     """Columns marked with their contrasts, to stand in for those of the frame."""
-    return {
-        column: C(frame[column], value)
-        for column, value in contrasts.items()
-        if column in frame.columns
-    }
+    return {column: C(data[column], value) for column, value in contrasts.items() if column in data}
 
 
 def _resolve_one(column: str, value: Any) -> Any:

@@ -1,6 +1,7 @@
 """Right-hand sides + columns -> matrices, through formulaic.
 
-All distinct right-hand sides of a model are materialised in one structured
+Those that only multiply numeric columns are written down at once
+(`hglm.design.products`). All others of a model are materialised in one structured
 call, so that the fixed and the random part share transforms, categories and
 columns. What formulaic learns from the data (means of `scale`, knots of `bs`,
 coefficients of `poly`, categories) is kept in `Encoding` and used again for
@@ -9,15 +10,14 @@ new data.
 
 from __future__ import annotations
 
-import functools
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from formulaic import Formula, ModelMatrix
+from formulaic import ModelMatrix
 from formulaic.errors import DataMismatchWarning
 from formulaic.materializers import PandasMaterializer
 from formulaic.model_spec import ModelSpec, ModelSpecs
@@ -25,15 +25,18 @@ from formulaic.parser.types import Factor
 
 from hglm.design.contrasts import check_columns, coded_columns
 from hglm.design.functions import FUNCTIONS
+from hglm.design.products import (
+    Products,
+    formula_of,
+    product_matrix,
+    products_of,
+)
 from hglm.design.values import EVALUATION_ERRORS, check_computed, not_computed
 from hglm.errors import DataError
 from hglm.formula.hints import listing
 from hglm.typing import Matrix
 
 __all__ = ["Columns", "Encoding", "encode", "expressions_of"]
-
-_INTERCEPT = "1"
-_EMPTY = "0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +59,23 @@ class Encoding:
     """Right-hand side -> formulaic's recipe with its state."""
     contrasts: Mapping[str, Any]
     """Column -> formulaic contrasts."""
+    products: Mapping[str, Products] = field(default_factory=dict)
+    """Those right-hand sides that only multiply numbers, by their terms."""
 
     def columns(
-        self, sides: Sequence[str], frame: pd.DataFrame, index: pd.Index
+        self, sides: Sequence[str], data: Mapping[str, pd.Series], index: pd.Index
     ) -> dict[str, Columns]:
         """Apply the recipes to new rows."""
-        wanted = {side: self.specs[side] for side in sides if side in self.specs}
-        return _collect(sides, _materialise(wanted, frame, self.contrasts), index)
+        coded = {side: self.specs[side] for side in sides if side not in self.products}
+        matrices = _materialise(coded, data, self.contrasts)
+        return _collect(sides, matrices, self.products, data, index)
 
 
 def encode(
-    sides: Sequence[str], frame: pd.DataFrame, index: pd.Index, contrasts: Mapping[str, Any]
+    sides: Sequence[str],
+    data: Mapping[str, pd.Series],
+    index: pd.Index,
+    contrasts: Mapping[str, Any],
 ) -> tuple[dict[str, Columns], Encoding]:
     """Turn right-hand sides into columns and remember how.
 
@@ -74,46 +83,45 @@ def encode(
     ----------
     sides
         Right-hand sides that state their intercept, such as ``"1 + days"``.
-    frame
-        (n, ...) complete cases.
+    data
+        Name -> (n,) complete cases.
     index
         (n,) row labels, for messages.
     contrasts
         Column -> formulaic contrasts.
     """
-    check_columns(contrasts, frame)
-    _check_dates(sides, frame)
-    general = [side for side in dict.fromkeys(sides) if side not in (_INTERCEPT, _EMPTY)]
-    fresh = {side: ModelSpec(_formula(side)) for side in general}
-    matrices = _materialise(fresh, frame, contrasts)
+    check_columns(contrasts, data)
+    _check_dates(sides, data)
+    fresh = {side: ModelSpec(formula_of(side)) for side in sides}
+    found = {side: products_of(side, data) for side in fresh}
+    products = {side: terms for side, terms in found.items() if terms is not None}
+    coded = {side: spec for side, spec in fresh.items() if side not in products}
+    matrices = _materialise(coded, data, contrasts)
     specs = _share_state({side: matrix.model_spec for side, matrix in matrices.items()})
-    return _collect(sides, matrices, index), Encoding(specs, contrasts)
+    columns = _collect(sides, matrices, products, data, index)
+    return columns, Encoding(fresh | specs, contrasts, products)
 
 
 def expressions_of(side: str) -> tuple[str, ...]:
     """Columns and Python expressions that a right-hand side is made of."""
     return tuple(
         factor.expr
-        for term in _formula(side)
+        for term in formula_of(side)
         for factor in term.factors
         if factor.eval_method is not Factor.EvalMethod.LITERAL
     )
 
 
-@functools.lru_cache(maxsize=256)
-def _formula(side: str) -> Formula:
-    return Formula(side)
-
-
 def _materialise(
-    specs: Mapping[str, ModelSpec], frame: pd.DataFrame, contrasts: Mapping[str, Any]
+    specs: Mapping[str, ModelSpec], data: Mapping[str, pd.Series], contrasts: Mapping[str, Any]
 ) -> dict[str, ModelMatrix]:
     """Model matrices of several right-hand sides in one call."""
     if not specs:
         return {}
-    coded = coded_columns(contrasts, frame)
-    plain = frame.drop(columns=list(coded)) if coded else frame
-    materializer = PandasMaterializer(plain, context={**FUNCTIONS, **coded})
+    coded = coded_columns(contrasts, data)
+    plain = {name: column for name, column in data.items() if name not in coded}
+    frame = pd.DataFrame(plain, index=next(iter(data.values())).index, copy=False)
+    materializer = PandasMaterializer(frame, context={**FUNCTIONS, **coded})
     keys = {f"side{i}": side for i, side in enumerate(specs)}
     structured = ModelSpecs(**{key: specs[side] for key, side in keys.items()})
     try:
@@ -129,10 +137,10 @@ def _materialise(
     return {side: matrices[key] for key, side in keys.items()}
 
 
-def _check_dates(sides: Sequence[str], frame: pd.DataFrame) -> None:
+def _check_dates(sides: Sequence[str], data: Mapping[str, pd.Series]) -> None:
     for side in dict.fromkeys(sides):
         for expression in expressions_of(side):
-            if expression in frame.columns and frame[expression].dtype.kind in "mM":
+            if expression in data and data[expression].dtype.kind in "mM":
                 raise DataError(
                     f"Column `{expression}` holds dates or times; convert it to a number, such as "
                     "days since a start, before the fit."
@@ -175,30 +183,42 @@ def _unknown_category(
 
 
 def _collect(
-    sides: Sequence[str], matrices: Mapping[str, ModelMatrix], index: pd.Index
+    sides: Sequence[str],
+    matrices: Mapping[str, ModelMatrix],
+    products: Mapping[str, Products],
+    data: Mapping[str, pd.Series],
+    index: pd.Index,
 ) -> dict[str, Columns]:
-    n = len(index)
-    collected = {}
-    for side in dict.fromkeys(sides):
-        if side == _INTERCEPT:
-            collected[side] = Columns(np.ones((n, 1)), ("Intercept",), {"Intercept": (0,)})
-        elif side == _EMPTY:
-            collected[side] = Columns(np.empty((n, 0)), (), {})
-        else:
-            collected[side] = _columns(matrices[side], index)
-    return collected
+    return {
+        side: _multiplied(products[side], data, index)
+        if side in products
+        else _columns(matrices[side], index)
+        for side in sides
+    }
+
+
+def _multiplied(products: Products, data: Mapping[str, pd.Series], index: pd.Index) -> Columns:
+    """Write down a side that only multiplies numbers."""
+    matrix = product_matrix(products, data, len(index))
+    names = tuple(":".join(product) or "Intercept" for product in products)
+    _check_columns(matrix, names, index)
+    return Columns(matrix, names, {name: (j,) for j, name in enumerate(names)})
 
 
 def _columns(model_matrix: ModelMatrix, index: pd.Index) -> Columns:
     spec = model_matrix.model_spec
     names = tuple(spec.column_names)
     matrix = np.empty((len(index), len(names)), order="F")
-    for j, (name, values) in enumerate(model_matrix.items()):
+    for j, (_, values) in enumerate(model_matrix.items()):
         matrix[:, j] = values
-        if not np.isfinite(matrix[:, j]).all():
-            check_computed(matrix[:, j], name, index)
+    _check_columns(matrix, names, index)
     terms = {
-        "Intercept" if str(term) == _INTERCEPT else str(term): tuple(positions)
+        "Intercept" if str(term) == "1" else str(term): tuple(positions)
         for term, positions in spec.term_indices.items()
     }
     return Columns(matrix, names, terms)
+
+
+def _check_columns(matrix: Matrix, names: Sequence[str], index: pd.Index) -> None:
+    for column, name in zip(matrix.T, names, strict=True):
+        check_computed(column, name, index)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 
 from hglm.design.arrays import Measured, PredictorDesign
 from hglm.design.encoding import expressions_of
@@ -59,7 +60,7 @@ def _standard_errors(name: str, measured: MeasuredFormula, values: Evaluator) ->
 def _check_no_part_elsewhere(
     name: str, formula: ModelFormula, measured: MeasuredFormula, values: Evaluator
 ) -> None:
-    source = open_frame(values.frame)
+    source = open_frame(pd.DataFrame(values.columns))
     mean = formula.mean
     own = source.columns_of(name)
     sides = (f"{mean.fixed} - {measured.term}", *(term.columns for term in mean.random))

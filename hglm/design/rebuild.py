@@ -84,9 +84,9 @@ def rebuild(
     missing = list(table.missing().values())
     kept = np.flatnonzero(~np.logical_or.reduce(missing)) if missing else np.arange(table.n_rows)
     states = {expression: dict(state) for expression, state in spec.states.items()}
-    values = Evaluator(table.frame(kept), table.index.take(kept), states)
+    values = Evaluator(table.rows(kept), table.index.take(kept), states)
     sides = [side for formula in formulas for side in right_hand_sides(formula)]
-    columns = spec.encoding.columns(sides, values.frame, values.index)
+    columns = spec.encoding.columns(sides, values.columns, values.index)
     offset = None if spec.offset is None else values.vector(spec.offset, "offset")
     predictors = {
         name: apply_predictor(

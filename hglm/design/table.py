@@ -74,13 +74,13 @@ class Table:
 
     def missing(self) -> dict[str, BoolArray]:
         """Name -> (n_rows,) where the value is missing; only columns with some."""
-        masks = {name: column.isna().to_numpy() for name, column in self.columns.items()}
+        masks = {name: pd.isna(column.array) for name, column in self.columns.items()}
         return {name: mask for name, mask in masks.items() if mask.any()}
 
-    def frame(self, kept: Codes | None = None) -> pd.DataFrame:
+    def rows(self, kept: Codes | None = None) -> dict[str, pd.Series]:
         """Rows at `kept` (None: all) as plain numbers and categories, numbered from 0.
 
-        What is written to the data afterwards does not show in it: pandas 3 copies a column
+        What is written to the data afterwards does not show in them: pandas 3 copies a column
         when one of its owners writes to it, pandas 2 in `astype`.
         """
         index = self.index if kept is None else self.index[kept]
@@ -91,7 +91,7 @@ class Table:
             values.index = rows
             _check_finite(values, name, index)
             columns[name] = values
-        return pd.DataFrame(columns, index=rows, copy=False)
+        return columns
 
 
 def open_frame(data: Frame, title: str = "data") -> Source:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,8 +45,8 @@ _State = dict[str, Any]
 class Evaluator:
     """Computes expressions from the rows in use."""
 
-    frame: pd.DataFrame
-    """(n, ...) columns, complete cases."""
+    columns: Mapping[str, pd.Series]
+    """Name -> (n,) values, complete cases."""
     index: pd.Index
     """(n,) row labels, for messages."""
     states: dict[str, _State] = field(default_factory=dict)
@@ -53,10 +54,10 @@ class Evaluator:
 
     def values(self, expression: str) -> Any:
         """Column, or value of a Python expression of columns."""
-        if expression in self.frame.columns:
-            return self.frame[expression]
+        if expression in self.columns:
+            return self.columns[expression]
         state = self.states.setdefault(expression, {})
-        environment = LayeredMapping(self.frame, FUNCTIONS)
+        environment = LayeredMapping(self.columns, FUNCTIONS)
         try:
             with np.errstate(all="ignore"):
                 return stateful_eval(expression, environment, None, state, None)
@@ -66,7 +67,7 @@ class Evaluator:
     def factor(self, expression: str) -> Any:
         """Values of a grouping factor, none missing."""
         values = self.values(expression)
-        if expression not in self.frame.columns:
+        if expression not in self.columns:
             if np.shape(values) != (len(self.index),):
                 raise DataError(
                     f"The grouping factor `{expression}` has shape {np.shape(values)}, but one "

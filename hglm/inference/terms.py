@@ -95,7 +95,8 @@ def fixed_terms(
             )
         expanded = recipe.update(ensure_full_rank=False, structure=None)
         encoding = replace(spec.encoding, specs={side: expanded})
-        full = encoding.columns([side], frame, frame.index)[side]
+        data = {str(name): column for name, column in frame.items()}
+        full = encoding.columns([side], data, frame.index)[side]
         factors, numeric = _factors(recipe)
     return _lay_out(design, full, _containment(tuple(design.terms), factors, numeric))
 

@@ -79,9 +79,11 @@ def fixed_part(design: Design, spec: DesignSpec) -> FixedPart:
     if not design.mean.dropped:
         p = len(recipe.kept)
         return FixedPart(spec, np.arange(p), np.ones(p), np.empty((p, 0)))
-    p_all = len(spec.encoding.specs[recipe.formula.fixed].column_names)
+    side = recipe.formula.fixed
+    data = {str(name): column for name, column in design.frame.items()}
+    X = spec.encoding.columns([side], data, design.frame.index)[side].matrix
+    p_all = X.shape[1]
     spec = replace(spec, predictors={"mean": replace(recipe, kept=tuple(range(p_all)))})
-    X = rebuild(spec, design.frame, groups=(), names=("mean",)).mean.X
     size = np.sqrt(np.mean(X**2, axis=0))
     size[size == 0.0] = 1.0
     *_, right = np.linalg.svd(np.linalg.qr(X / size, mode="r"), full_matrices=True)
