@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 
 from hglm.empirical.compare import compare as compare_priors
 from hglm.empirical.result import EBayes
 from hglm.errors import OptionError
 from hglm.inference.compare import Candidate, compare_table
+from hglm.inference.compare_simulated import with_advice, with_bootstrap, with_exact
 from hglm.report import Report
 from hglm.report.side_by_side import Column, side_by_side
 from hglm.result import Fit
 
 __all__ = ["compare", "table"]
+
+METHODS = ("chi-square", "bootstrap", "exact")
 
 
 def compare(
@@ -23,6 +27,11 @@ def compare(
     refit: bool = False,
     boundary: Literal["auto", False] = "auto",
     names: Sequence[str] | None = None,
+    method: Literal["chi-square", "bootstrap", "exact"] = "chi-square",
+    n: int | None = None,
+    seed: np.random.Generator | int | None = None,
+    workers: int = 1,
+    progress: bool = False,
 ) -> pd.DataFrame:
     """Compare nested models by likelihood-ratio tests, and all by AIC and BIC.
 
@@ -39,6 +48,19 @@ def compare(
         under the null hypothesis; False leaves it out.
     names
         Names of the models; their formulas by default.
+    method
+        ``"chi-square"``; ``"bootstrap"`` adds `p_value_bootstrap`, from fits of both
+        models to responses drawn from the smaller one; ``"exact"`` adds `p_value_exact`,
+        for one variance more in a linear mixed model.
+    n
+        Number of simulations for each pair; 1,000 for the bootstrap, 10,000 for exact
+        tests, which need no fits.
+    seed
+        Generator or seed of the simulations; results do not depend on `workers`.
+    workers
+        Processes of the bootstrap, -1 for one a core; more than one needs joblib.
+    progress
+        Whether the bootstrap shows a bar, where tqdm is installed.
 
     Returns
     -------
@@ -59,6 +81,10 @@ def compare(
     intercepts     NaN  NaN
     slopes      42.139  2.0
     """
+    if method not in METHODS:
+        raise OptionError(
+            f"There is no method {method!r}; choose one of {', '.join(map(repr, METHODS))}."
+        )
     if fits and all(isinstance(f, EBayes) for f in fits):
         return compare_priors(*fits)  # type: ignore[arg-type]
     for one in fits:
@@ -74,6 +100,13 @@ def compare(
         Candidate(title, f.estimates, f.design) for title, f in zip(titles, fits, strict=True)
     ]
     result = compare_table(candidates, refit=refit, boundary=boundary)
+    if method == "chi-square":
+        result = with_advice(result)
+    elif method == "bootstrap":
+        draws = 1000 if n is None else n
+        result = with_bootstrap(result, draws, seed, workers=workers, progress=progress)
+    else:
+        result = with_exact(result, 10_000 if n is None else n, seed)
     table = result.table
     table.attrs["notes"] = list(result.notes)
     return table

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from hglm.errors import OptionError
+from hglm.errors import FitError, OptionError
 from hglm.fitting.refit import make_refitter, refit
 from hglm.fitting.refit_record import Refits, Refitter, attempt_complete
 from hglm.inference.bootstrap import failure_frame
@@ -96,6 +96,14 @@ def bootstrap_lrt(
     parts = list(run_replicates(task, spawn(seed, n), task.chunk, workers, progress))
     t = np.concatenate([part.statistics for part in parts])
     found = t[np.isfinite(t)]
+    failures = failure_frame(
+        [part.failures for part in parts], [len(part.statistics) for part in parts]
+    )
+    if not len(found):
+        raise FitError(
+            f"None of the {n} simulations could be fitted by both models; the first one said: "
+            f"{failures['reason'][0]}"
+        )
     exceeding = int(np.sum(found >= row["chisq"] - SAME))
     return BootstrapTest(
         statistic=float(row["chisq"]),
@@ -103,9 +111,7 @@ def bootstrap_lrt(
         p_value=(1 + exceeding) / (len(found) + 1),
         chi_square_p_value=float(row["p_value"]),
         replicates=t,
-        failures=failure_frame(
-            [part.failures for part in parts], [len(part.statistics) for part in parts]
-        ),
+        failures=failures,
     )
 
 

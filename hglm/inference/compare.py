@@ -35,6 +35,8 @@ class Comparison:
 
     table: pd.DataFrame
     notes: tuple[str, ...]
+    models: tuple[Candidate, ...]
+    """As they were compared, in the order of the rows."""
 
 
 def aicc(estimates: Estimates) -> float:
@@ -98,7 +100,7 @@ def compare_table(
         corrected = np.array([np.nan, *(_corrected(a, b) for a, b in pairs)])
         if np.isfinite(corrected).any():
             table["p_value_boundary"] = corrected
-    return Comparison(table, (*notes, *_nesting_notes(pairs)))
+    return Comparison(table, (*notes, *_nesting_notes(pairs)), tuple(ordered))
 
 
 def _criteria(e: Estimates) -> dict[str, float]:

@@ -26,7 +26,7 @@ from hglm.covariance.unstructured import Unstructured
 from hglm.design.arrays import PredictorDesign, RandomTerm
 from hglm.typing import Codes, Matrix
 
-__all__ = ["adds_one_variance", "boundary_p_value", "spans"]
+__all__ = ["added_variance", "adds_one_variance", "boundary_p_value", "spans"]
 
 TOLERANCE = 1e-8
 """Residual of a column, relative to its length, that counts as zero."""
@@ -41,6 +41,8 @@ class _Block:
     """(n, k)"""
     kind: str
     """``"us"``, or the structure of a block that has to be met exactly."""
+    name: str
+    """``"sd(Intercept | g)"``, of its first coefficient."""
 
 
 def boundary_p_value(statistic: float, df: float) -> float:
@@ -62,6 +64,26 @@ def adds_one_variance(small: PredictorDesign, large: PredictorDesign) -> bool:
     unstructured term, whose covariances with the other columns come with it.
     Designs must have the same rows.
     """
+    unmatched, left = _differences(small, large)
+    if len(left) != 1 or len(unmatched) > 1:
+        return False
+    return _grows(unmatched[0], left[0]) if unmatched else left[0].z.shape[1] == 1
+
+
+def added_variance(small: PredictorDesign, large: PredictorDesign) -> str | None:
+    """Name the variance that `large` has more if it comes without covariances.
+
+    ``"sd(Intercept | g)"``; None where the random parts differ in anything else.
+    """
+    unmatched, left = _differences(small, large)
+    alone = len(left) == 1 and not unmatched and left[0].z.shape[1] == 1
+    return left[0].name if alone else None
+
+
+def _differences(
+    small: PredictorDesign, large: PredictorDesign
+) -> tuple[list[_Block], list[_Block]]:
+    """Blocks that only one of two random parts has."""
     left = [block for term in large.random for block in _blocks(term)]
     unmatched = []
     for block in (block for term in small.random for block in _blocks(term)):
@@ -70,9 +92,7 @@ def adds_one_variance(small: PredictorDesign, large: PredictorDesign) -> bool:
             unmatched.append(block)
         else:
             left.pop(twin)
-    if len(left) != 1 or len(unmatched) > 1:
-        return False
-    return _grows(unmatched[0], left[0]) if unmatched else left[0].z.shape[1] == 1
+    return unmatched, left
 
 
 def spans(inner: Matrix, outer: Matrix) -> bool:
@@ -90,11 +110,12 @@ def spans(inner: Matrix, outer: Matrix) -> bool:
 
 def _blocks(term: RandomTerm) -> Sequence[_Block]:
     kind = STRUCTURES.get(term.structure)
+    names = [f"sd({name} | {term.group})" for name in term.names]
     if term.k == 1 or isinstance(kind, Unstructured):
-        return [_Block(term.codes, term.z, "us")]
+        return [_Block(term.codes, term.z, "us", names[0])]
     if isinstance(kind, Diagonal):
-        return [_Block(term.codes, term.z[:, [j]], "us") for j in range(term.k)]
-    return [_Block(term.codes, term.z, term.structure)]
+        return [_Block(term.codes, term.z[:, [j]], "us", names[j]) for j in range(term.k)]
+    return [_Block(term.codes, term.z, term.structure, names[0])]
 
 
 def _same(a: _Block, b: _Block) -> bool:

@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hglm.criteria.linear_problem import LinearProblem
-from hglm.design.arrays import Design
+from hglm.design.arrays import Design, RandomTerm
 from hglm.errors import OptionError
 from hglm.fitting.estimate import estimate_linear
 from hglm.fitting.record import Estimates, LinearState, TermEstimate
@@ -108,15 +108,18 @@ def restricted_lrt(
             "The exact test of a variance is for linear mixed models; compare generalised models "
             'by `hglm.compare(..., method="bootstrap")`.'
         )
-    term, name = _tested(estimates, parameter)
+    term, column, name = _tested(estimates, parameter)
     reml, mean = estimates.state.reml, design.mean
-    others = tuple(t for i, t in enumerate(mean.random) if i != term.position)
+    tested = mean.random[term.position]
+    rest = tuple(j for j in range(term.k) if j != column)
+    others = tuple(t for t in mean.random if t is not tested)
+    others += (_columns(tested, rest),) if rest else ()
     null = estimate_linear(replace(design, mean=replace(mean, random=others)), reml)
     statistic = max(2.0 * (estimates.llf - null.llf), 0.0)
     problem = estimates.state.problem
     if others:
-        alone = replace(design, mean=replace(mean, random=(mean.random[term.position],)))
-        state = estimate_linear(alone, reml).state
+        single = (_columns(tested, (column,)),)
+        state = estimate_linear(replace(design, mean=replace(mean, random=single)), reml).state
         assert isinstance(state, LinearState)
         problem = state.problem
     draws = null_statistics(_spectrum(problem, reml), n, np.random.default_rng(seed))
@@ -139,21 +142,33 @@ def null_statistics(spectrum: Spectrum, n: int, rng: np.random.Generator) -> Vec
     return np.concatenate(parts)
 
 
-def _tested(estimates: Estimates, parameter: str | None) -> tuple[TermEstimate, str]:
-    """Term of the tested standard deviation: it must be the term's only parameter."""
-    names = {f"sd({name} | {term.group})": term for term in estimates.terms for name in term.names}
-    if parameter is None and len(names) == 1:
-        parameter = next(iter(names))
-    if parameter not in names:
+def _tested(estimates: Estimates, parameter: str | None) -> tuple[TermEstimate, int, str]:
+    """Term and column of the tested standard deviation: it must come without correlations."""
+    places = {
+        f"sd({name} | {term.group})": (term, j)
+        for term in estimates.terms
+        for j, name in enumerate(term.names)
+    }
+    if parameter is None and len(places) == 1:
+        parameter = next(iter(places))
+    if parameter not in places:
         problem = "Say which" if parameter is None else f"There is no parameter {parameter!r}"
-        raise OptionError(f"{problem}; the variances are {', '.join(map(repr, names)) or 'none'}.")
-    term = names[parameter]
-    if term.k > 1:
+        raise OptionError(f"{problem}; the variances are {', '.join(map(repr, places)) or 'none'}.")
+    term, column = places[parameter]
+    if term.k > 1 and term.structure != "diag":
         raise OptionError(
             f"{parameter} comes with correlations or other variances of the same term; compare "
             'the models with and without it by `hglm.compare(..., method="bootstrap")`.'
         )
-    return term, parameter
+    return term, column, parameter
+
+
+def _columns(term: RandomTerm, columns: tuple[int, ...]) -> RandomTerm:
+    """Keep some of the coefficients of a term whose coefficients are independent."""
+    if term.k == len(columns):
+        return term
+    names = tuple(term.names[j] for j in columns)
+    return replace(term, names=names, z=term.z[:, list(columns)])
 
 
 def _spectrum(problem: LinearProblem, reml: bool) -> Spectrum:

@@ -50,6 +50,8 @@ COLUMNS: Mapping[str, ColumnStyle] = {
     "chisq": ColumnStyle("Chi-sq.", Fixed(2)),
     "p_value": ColumnStyle("p", PValue()),
     "p_value_boundary": ColumnStyle("p (bound.)", PValue()),
+    "p_value_bootstrap": ColumnStyle("p (boot.)", PValue()),
+    "p_value_exact": ColumnStyle("p (exact)", PValue()),
     "df": ColumnStyle("df", DegreesOfFreedom()),
     "num_df": ColumnStyle("Num. df", DegreesOfFreedom()),
     "den_df": ColumnStyle("Den. df", DegreesOfFreedom()),
