@@ -2,31 +2,50 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 import pandas as pd
 
-from hglm.design import Design
+from hglm.design import Design, DesignSpec
 from hglm.errors import OptionError
-from hglm.fitting.record import Estimates
+from hglm.families import Family
+from hglm.fitting.record import Estimates, LinearState, TermEstimate
+from hglm.inference.diagnostics.quantile_residuals import quantile_residuals
+from hglm.inference.emmeans.variables import grid_variables
+from hglm.inference.no_pooling import level_fits
+from hglm.inference.profile_traces import profile_traces
+from hglm.inference.targets import targets
 from hglm.plots import (
     caterpillar,
+    effects,
+    estimates,
     fitted_lines,
+    pooling,
+    profile_pairs,
     profile_zeta,
     qq,
     residuals_fitted,
     scale_location,
     shrinkage,
 )
-from hglm.plots.axes import get_axes
+from hglm.plots.axes import new_figure, sample_levels
+from hglm.plots.labels import short
+from hglm.plots.level_curves import level_curves, level_points
+from hglm.report.marginal_means import EmmTable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure, SubFigure
+    from matplotlib.figure import Figure
 
 __all__ = ["Pictures"]
+
+Kind = Literal["pearson", "quantile"]
+MOST_PAIRS = 5
+"""Parameters whose pairs a reader can take in."""
 
 
 class Pictured(Protocol):
@@ -35,6 +54,16 @@ class Pictured(Protocol):
     @property
     def design(self) -> Design:
         """Arrays of the model."""
+        ...
+
+    @property
+    def spec(self) -> DesignSpec:
+        """Recipe of the design."""
+        ...
+
+    @property
+    def family(self) -> Family:
+        """Distribution of the response."""
         ...
 
     @property
@@ -51,16 +80,20 @@ class Pictured(Protocol):
         """Random effects."""
         ...
 
-    def coef(self) -> pd.DataFrame:
-        """Coefficients by level."""
-        ...
-
     def residuals(self, kind: str = "pearson") -> pd.Series:
         """Residuals of a kind."""
         ...
 
     def profile(self, which: Any = None) -> pd.DataFrame:
         """Profiles."""
+        ...
+
+    def predict(self, data: Any = None, *, random: Any = "all") -> Any:
+        """Means of new rows."""
+        ...
+
+    def emmeans(self, specs: Any, by: Any = None, *, at: Any = None, scale: Any = "link") -> Any:
+        """Marginal means."""
         ...
 
 
@@ -70,63 +103,72 @@ class Pictures:
 
     fit: Pictured
 
-    def __call__(self) -> Figure | SubFigure:
+    def __call__(self) -> Figure:
         """Draw an overview: residuals, their size, and normal quantile plots."""
-        ax = get_axes(None, 9.0, 7.0)
-        figure = ax.figure
-        ax.remove()
+        figure = new_figure(9.0, 7.0)
         panels = figure.subplots(2, 2)
-        self.residuals(panels[0, 0])
-        self.scale(panels[0, 1])
-        self.qq(panels[1, 0])
+        fitted, values, label = self._residuals(None)
+        residuals_fitted(fitted, values, label, panels[0, 0])
+        scale_location(fitted, values, label, panels[0, 1])
+        qq(values, label, panels[1, 0])
         if self.fit.estimates.terms:
             self.qq_ranef(ax=panels[1, 1])
         else:
-            panels[1, 1].set_visible(False)
+            panels[1, 1].remove()
         return figure
+
+    # Levels -------------------------------------------------------------------------
 
     def caterpillar(
         self, group: str | None = None, term: str | None = None, ax: Axes | None = None
     ) -> Axes:
         """Draw the random effects of a term in order; the first term by default."""
-        group, term = self._term(group, term)
-        return caterpillar(self.fit.ranef(), group, term, ax)
+        chosen = self._term(group)
+        return caterpillar(self.fit.ranef(), group or chosen.group, term or chosen.names[0], ax)
 
     def shrinkage(
         self, group: str | None = None, x: str = "", y: str = "", ax: Axes | None = None
     ) -> Axes:
-        """Draw two coefficients of each level, fitted alone and by the mixed model.
+        """Draw arrows from the coefficients of each level alone to those of the mixed model.
+
+        "Alone" means without the pull of other levels, the rest of the model being held;
+        see `hglm.inference.no_pooling`. Levels that have no such estimate are left out.
 
         Parameters
         ----------
         group
-            Grouping factor; the first by default.
+            Grouping factor; by default the first with two coefficients, or the first.
         x, y
-            Names of two coefficients that vary over its levels; the first two by
-            default.
+            Names of coefficients that vary over its levels; the first two by default, or
+            the only one. With `x` alone, that one.
         ax
             Axes to draw in.
         """
-        term = self._slopes(group)
-        names = (x, y) if x else (term.names[0], term.names[1])
-        coefficients = self.fit.coef()
-        own = coefficients[coefficients["group"] == term.group].set_index("level")
-        columns = self.fit.design.mean.random[term.position]
-        place = [term.names.index(name) for name in names]
-        separate = {}
-        for code, level in enumerate(term.levels):
-            rows = np.flatnonzero(columns.codes == code)
-            z = columns.z[rows]
-            if len(rows) < term.k or np.linalg.matrix_rank(z) < term.k:
-                continue
-            separate[level] = np.linalg.lstsq(z, self.fit.design.y[rows], rcond=None)[0][place]
-        alone = pd.DataFrame.from_dict(separate, orient="index", columns=list(names))
+        term = self._widest(group)
+        names = [name for name in (x, y) if name] or list(term.names[:2])
+        for name in names:
+            if name not in term.names:
+                known = ", ".join(term.names)
+                raise OptionError(f"By {term.group} there varies no {name!r}; there is {known}.")
+        alone = level_fits(self.fit.estimates, self.fit.design, self.fit.family, term)
         fixed = dict(zip(self.fit.design.mean.names, self.fit.estimates.beta, strict=True))
-        centre = (fixed.get(names[0], 0.0), fixed.get(names[1], 0.0))
-        return shrinkage(alone, own[list(names)], centre, ax)
+        centre = np.array([fixed.get(name, 0.0) for name in term.names])
+        mixed = pd.DataFrame(term.modes + centre, term.levels, list(term.names))
+        separate = pd.DataFrame(alone + centre, term.levels, list(term.names)).dropna()
+        if len(names) == 1:
+            codes = self.fit.design.mean.random[term.position].codes
+            sizes = pd.Series(np.bincount(codes, minlength=len(term.levels)), term.levels)
+            place = float(fixed.get(names[0], 0.0))
+            only = names[0]
+            return pooling(separate[only], mixed[only], sizes, place, term.group, ax)
+        population = (float(fixed.get(names[0], 0.0)), float(fixed.get(names[1], 0.0)))
+        return shrinkage(separate[names], mixed[names], population, term.group, ax)
 
-    def lines(self, x: str, group: str | None = None, most: int = 12) -> Figure | SubFigure:
-        """Draw the data and the fitted values against a column, one panel a level.
+    def lines(self, x: str, group: str | None = None, most: int = 12) -> Figure:
+        """Draw the data and the fitted curve of each level against a column, in panels.
+
+        Other variables stand at a level's mean or most frequent value, random effects
+        of factors that cross the levels at zero.
 
         Parameters
         ----------
@@ -135,65 +177,209 @@ class Pictures:
         group
             Grouping factor; the first by default.
         most
-            Panels at most.
+            Panels at most; levels are sampled evenly, with a note.
         """
-        group, _ = self._term(group, None)
-        term = next(t for t in self.fit.estimates.terms if t.group == group)
+        term = self._term(group, of_mean=True)
         design = self.fit.design
-        if x not in design.frame:
+        self._check_column(x)
+        if self.fit.family.support == "category":
             raise OptionError(
-                f"The model has no column {x!r}; it has {', '.join(map(str, design.frame))}."
+                "A response of categories has no fitted mean to draw; predict(...) gives the "
+                "probability of each category."
             )
-        codes = design.mean.random[term.position].codes
-        frame = pd.DataFrame(
-            {
-                x: design.frame[x].to_numpy(),
-                "response": design.y,
-                "fitted": self.fit.fittedvalues.to_numpy(),
-                "level": np.asarray(term.levels)[codes],
-            }
-        )
-        return fitted_lines(frame.iloc[np.argsort(codes, kind="stable")], x, design.response, most)
+        shown = sample_levels(len(term.levels), most)
+        points = level_points(design, term.position, x, shown)
+        curves = level_curves(design, term.position, x, shown, self._means)
+        note = "(other variables at each level's mean or most frequent value)"
+        held = set(grid_variables(design, self.fit.spec)) - {x}
+        total = len(term.levels)
+        return fitted_lines(points, curves, x, design.response, total, note if held else "")
 
-    def residuals(self, ax: Axes | None = None) -> Axes:
-        """Draw Pearson residuals against fitted values."""
-        return residuals_fitted(*self._residuals(), ax)
+    # Means --------------------------------------------------------------------------
 
-    def scale(self, ax: Axes | None = None) -> Axes:
-        """Draw the size of the residuals against fitted values."""
-        return scale_location(*self._residuals(), ax)
+    def effects(
+        self,
+        x: str,
+        by: str | None = None,
+        *,
+        at: Mapping[str, Any] | None = None,
+        scale: Literal["link", "response"] = "response",
+        ax: Axes | None = None,
+    ) -> Axes:
+        """Draw the population's means over a variable, with confidence limits.
 
-    def qq(self, ax: Axes | None = None) -> Axes:
-        """Draw normal quantiles of the Pearson residuals."""
-        return qq(self._residuals()[1], "Pearson residual", ax)
+        What is neither `x` nor `by` is averaged over (factors) or stands at its mean, as
+        in `emmeans`.
+
+        Parameters
+        ----------
+        x
+            Variable of the fixed part.
+        by
+            Variable that has a curve for each level; a covariate at its tenth, fiftieth
+            and ninetieth percentile.
+        at
+            Variable -> values, as in `emmeans`.
+        scale
+            ``"response"`` or ``"link"``.
+        ax
+            Axes to draw in.
+        """
+        known = grid_variables(self.fit.design, self.fit.spec)
+        places = dict(at or {})
+        for name, shares in ((x, np.linspace(0.0, 1.0, 50)), (by, np.array([0.1, 0.5, 0.9]))):
+            if name in known and not known[name].is_factor and name not in places:
+                values = self.fit.design.frame[name].to_numpy(dtype=float)
+                ends = np.quantile(values, [0.0, 1.0])
+                grid = ends[0] + shares * np.ptp(ends) if name == x else np.quantile(values, shares)
+                places[name] = grid.tolist()
+        names = [x] if by is None else [x, by]
+        table = self.fit.emmeans(names, at=places, scale=scale)
+        return effects(table.frame, x, by, self._label(table), ax)
+
+    def emmeans(
+        self,
+        specs: EmmTable | str | Sequence[str],
+        by: str | Sequence[str] | None = None,
+        ax: Axes | None = None,
+    ) -> Axes:
+        """Draw marginal means, slopes or contrasts with their intervals, row by row.
+
+        Parameters
+        ----------
+        specs
+            A table, as from ``fit.emmeans("a").pairs()``, or what `emmeans` takes.
+        by
+            As in `emmeans`.
+        ax
+            Axes to draw in.
+        """
+        table = specs
+        if not isinstance(table, EmmTable):
+            table = self.fit.emmeans(specs, by, scale="response")
+        assert isinstance(table, EmmTable)
+        columns = list(table.frame.columns)
+        labels = columns[: columns.index("estimate")]
+        null = None
+        if table.functions.kind != "means":
+            is_ratio = table.display.response and bool(table.functions.scale.ratio)
+            null = 1.0 if is_ratio else 0.0
+        return estimates(table.frame, labels, self._label(table), null, ax)
+
+    # Residuals ----------------------------------------------------------------------
+
+    def residuals(self, ax: Axes | None = None, kind: Kind | None = None) -> Axes:
+        """Draw residuals against fitted values.
+
+        Parameters
+        ----------
+        ax
+            Axes to draw in.
+        kind
+            ``"pearson"`` (default of linear models), or ``"quantile"`` (default of others):
+            normal quantiles of where a response falls among simulated ones.
+        """
+        return residuals_fitted(*self._residuals(kind), ax)
+
+    def scale(self, ax: Axes | None = None, kind: Kind | None = None) -> Axes:
+        """Draw the size of the residuals against fitted values; see `residuals`."""
+        return scale_location(*self._residuals(kind), ax)
+
+    def qq(self, ax: Axes | None = None, kind: Kind | None = None) -> Axes:
+        """Draw normal quantiles of the residuals; see `residuals`."""
+        _, values, label = self._residuals(kind)
+        return qq(values, label, ax)
 
     def qq_ranef(
         self, group: str | None = None, term: str | None = None, ax: Axes | None = None
     ) -> Axes:
         """Draw normal quantiles of the random effects of a term."""
-        group, term = self._term(group, term)
+        chosen = self._term(group)
+        group, term = group or chosen.group, term or chosen.names[0]
         frame = self.fit.ranef()
         rows = frame[(frame["group"] == group) & (frame["term"] == term)]
         return qq(rows["estimate"].to_numpy(), f"{term} of {group}", ax)
+
+    # Profiles -----------------------------------------------------------------------
 
     def profile(self, parameter: str, ax: Axes | None = None) -> Axes:
         """Draw the profile of a parameter as ζ."""
         return profile_zeta(self.fit.profile([parameter]), parameter, ax)
 
-    def _residuals(self) -> tuple[Any, Any]:
-        return self.fit.fittedvalues.to_numpy(), self.fit.residuals("pearson").to_numpy()
+    def pairs(self, which: Sequence[str] | None = None) -> Figure:
+        """Draw the profiles of parameters and the contours of the likelihood in pairs of them.
 
-    def _term(self, group: str | None, term: str | None) -> tuple[str, str]:
-        if not self.fit.estimates.terms:
+        Parameters
+        ----------
+        which
+            Two parameters or more, named as in `Fit.profile`; the first five by default.
+        """
+        names = self.fit.design.mean.names
+        known = [target.name for target in targets(self.fit.estimates, names)]
+        chosen = known[:MOST_PAIRS] if which is None else list(which)
+        if not 2 <= len(chosen) <= MOST_PAIRS + 1:
+            raise OptionError(
+                f"A picture of pairs takes two to {MOST_PAIRS + 1} parameters, not {len(chosen)}; "
+                f"choose among {', '.join(known)}."
+            )
+        traces = profile_traces(self.fit.estimates, names, chosen)
+        return profile_pairs(traces, chosen, len(known) if which is None else len(chosen))
+
+    # Parts --------------------------------------------------------------------------
+
+    def _residuals(self, kind: Kind | None) -> tuple[Any, Any, str]:
+        if kind is None:
+            is_linear = isinstance(self.fit.estimates.state, LinearState)
+            kind = "pearson" if is_linear or self.fit.design.frequencies is not None else "quantile"
+        if kind not in ("pearson", "quantile"):
+            raise OptionError(f'There is no kind {kind!r}: use "pearson" or "quantile".')
+        fitted = self.fit.fittedvalues.to_numpy()
+        if kind == "pearson":
+            return fitted, self.fit.residuals("pearson").to_numpy(), "Pearson residual"
+        found = quantile_residuals(self.fit.estimates, self.fit.design, 250, 1, "conditional")
+        return fitted, found.normal(), "Quantile residual"
+
+    def _means(self, new: pd.DataFrame, groups: Sequence[str]) -> pd.Series:
+        found: pd.Series = self.fit.predict(new, random=list(groups))
+        return found
+
+    def _label(self, table: EmmTable) -> str:
+        """Name the estimates of a table."""
+        scale, response = table.functions.scale, self.fit.design.response
+        if table.functions.kind == "slopes":
+            return "Slope"
+        if table.functions.kind == "contrasts":
+            return scale.estimate if table.display.response and scale.ratio else "Difference"
+        if scale.is_identity:
+            return response
+        if not table.display.response:
+            return f"{short(response, 24)}, {scale.name} scale"
+        if self.fit.family.parameters[0].link.name == "identity":  # undoes log(y)
+            return re.sub(r"^[\w.]+\((.*)\)$", r"\1", response)
+        return scale.estimate if "(" in response else f"{scale.estimate} of {response}"
+
+    def _check_column(self, name: str) -> None:
+        frame = self.fit.design.frame
+        if name not in frame:
+            raise OptionError(
+                f"The model has no column {name!r}; it has {', '.join(map(str, frame))}."
+            )
+
+    def _term(self, group: str | None, of_mean: bool = False) -> TermEstimate:
+        """Find the first term of a group, or of all."""
+        terms = [
+            term for term in self.fit.estimates.terms if not of_mean or term.predictor == "mean"
+        ]
+        if not terms:
             raise OptionError("The model has no random effects to draw.")
-        first = self.fit.estimates.terms[0]
-        chosen = next((t for t in self.fit.estimates.terms if t.group == group), first)
-        return group or first.group, term or chosen.names[0]
+        own = [term for term in terms if term.group == group]
+        if group is not None and not own:
+            known = ", ".join(dict.fromkeys(term.group for term in terms))
+            raise OptionError(f"The model has no random effects by {group!r}, but by {known}.")
+        return (own or terms)[0]
 
-    def _slopes(self, group: str | None) -> Any:
-        for term in self.fit.estimates.terms:
-            if term.predictor == "mean" and term.k > 1 and group in (None, term.group):
-                return term
-        raise OptionError(
-            "A picture of shrinkage needs a term with two coefficients, such as (x | g)."
-        )
+    def _widest(self, group: str | None) -> TermEstimate:
+        """Find a term with two coefficients, if there is one."""
+        first = self._term(group, of_mean=True)
+        terms = [t for t in self.fit.estimates.terms if t.predictor == "mean"]
+        return next((t for t in terms if t.k > 1 and group in (None, t.group)), first)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+from typing import Any
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -10,8 +13,10 @@ from scipy.special import ndtri
 
 import hglm
 from hglm.errors import OptionError
-from hglm.plots import qq
+from hglm.plots import effects, qq
 from hglm.plots.axes import sample_levels
+from hglm.plots.labels import short_labels
+from hglm.plots.profiles import contour
 
 
 @pytest.fixture(scope="module")
@@ -113,5 +118,265 @@ def test_unknown_terms_and_columns_are_told(fit: hglm.Fit) -> None:
     with pytest.raises(OptionError, match="no column 'hours'"):
         fit.plot.lines("hours")
     simple = hglm.fit("yield ~ 1 + (1 | batch)", hglm.load_dataset("dyestuff"))
-    with pytest.raises(OptionError, match="two coefficients"):
-        simple.plot.shrinkage()
+    with pytest.raises(OptionError, match="varies no 'days'; there is Intercept"):
+        simple.plot.shrinkage(x="days")
+    with pytest.raises(OptionError, match="effects by 'lot', but by batch"):
+        simple.plot.shrinkage("lot")
+    with pytest.raises(OptionError, match="two to 6 parameters, not 1"):
+        fit.plot.pairs(["days"])
+    with pytest.raises(OptionError, match="no kind 'raw'"):
+        fit.plot.residuals(kind="raw")  # type: ignore[arg-type]
+    without = hglm.fit("yield ~ 1", hglm.load_dataset("dyestuff"))
+    with pytest.raises(OptionError, match="no random effects to draw"):
+        without.plot.caterpillar()
+
+
+# Nothing overlaps, nothing is empty ----------------------------------------------------
+
+
+def overlapping(figure: Any) -> list[tuple[str, str]]:
+    """Pairs of labels of one axis, or of titles, that cover one another."""
+    figure.canvas.draw()
+    out = []
+    texts = [[ax.title for ax in figure.axes if ax.get_title()]]
+    for ax in figure.axes:
+        texts += [
+            [t for t in labels if t.get_visible() and t.get_text()]
+            for labels in (ax.get_xticklabels(), ax.get_yticklabels())
+        ]
+    for group in texts:
+        for a, b in combinations(group, 2):
+            upright = a.get_rotation() == 0.0
+            if upright and a.get_window_extent().overlaps(b.get_window_extent()):
+                out.append((a.get_text(), b.get_text()))
+    return out
+
+
+def empty_panels(figure: Any) -> list[Any]:
+    return [ax for ax in figure.axes if ax.get_visible() and not (ax.lines or ax.collections)]
+
+
+def crowd() -> pd.DataFrame:
+    """Three hundred groups with long names, negative values, unequal sizes, a long factor."""
+    rng = np.random.default_rng(2)
+    sizes = rng.integers(2, 30, 300)
+    code = np.repeat(np.arange(300), sizes)
+    n = len(code)
+    frame = pd.DataFrame(
+        {
+            "school": [f"Secondary school number {c} of the county" for c in code],
+            "x": rng.uniform(-4, -1, n),
+            "kind": [
+                f"a treatment with a long name, {'abcdefghijkl'[c]}" for c in rng.integers(0, 12, n)
+            ],
+        }
+    )
+    frame["y"] = -50 + 3 * rng.normal(size=300)[code] + 2 * frame["x"] + rng.normal(size=n)
+    return frame
+
+
+FITS: dict[str, Any] = {
+    "sleep": lambda: hglm.fit(
+        "reaction ~ days + (days | subject)", hglm.load_dataset("sleepstudy")
+    ),
+    "few": lambda: hglm.fit("score ~ machine + (1 | worker)", hglm.load_dataset("machines")),
+    "crowd": lambda: hglm.fit("y ~ x + kind + (1 | school)", crowd()),
+    "counts": lambda: hglm.fit(
+        "count ~ spp + cover + (1 | site)", hglm.load_dataset("salamanders"), "nbinom2"
+    ),
+    "shares": lambda: hglm.fit(
+        "cbind(incidence, size - incidence) ~ period + (1 | herd)",
+        hglm.load_dataset("cbpp"),
+        "binomial",
+    ),
+}
+VARIABLE = {"sleep": "days", "crowd": "kind", "counts": "spp", "shares": "period"}
+
+
+@pytest.fixture(scope="module", params=list(VARIABLE))
+def varied(request: pytest.FixtureRequest) -> tuple[str, hglm.Fit]:
+    return VARIABLE[request.param], FITS[request.param]()
+
+
+@pytest.mark.parametrize(
+    "picture",
+    ["overview", "caterpillar", "shrinkage", "lines", "effects", "emmeans"],
+)
+def test_pictures_have_no_overlapping_labels_and_no_empty_panels(
+    varied: tuple[str, hglm.Fit], picture: str
+) -> None:
+    variable, fit = varied
+    drawn = {
+        "overview": fit.plot,
+        "lines": lambda: fit.plot.lines(variable),
+        "effects": lambda: fit.plot.effects(variable),
+        "emmeans": lambda: fit.plot.emmeans(variable),
+    }.get(picture, getattr(fit.plot, picture, None))()
+    figure = drawn if hasattr(drawn, "axes") and not hasattr(drawn, "lines") else drawn.figure
+    assert overlapping(figure) == []
+    assert empty_panels(figure) == []
+
+
+def test_low_axes_get_fewer_rows() -> None:
+    _, ax = plt.subplots(figsize=(4, 2))
+    fit = hglm.fit("reaction ~ days + (days | subject)", hglm.load_dataset("sleepstudy"))
+    fit.plot.caterpillar(ax=ax)
+    assert 2 <= len(ax.get_yticks()) < 12
+    assert ax.get_ylabel().endswith("of 18)")
+
+
+@pytest.mark.parametrize(
+    ("labels", "short"),
+    [
+        (["a", "b"], ["a", "b"]),
+        (["number 1 of all the schools", "number 2 of all the schools"], ["…1…", "…2…"]),
+        (["x" * 30], ["x" * 14 + "…" + "x" * 7]),
+        ([], []),
+    ],
+)
+def test_long_labels_keep_what_tells_them_apart(labels: list[str], short: list[str]) -> None:
+    assert short_labels(labels) == short
+
+
+# What is drawn -------------------------------------------------------------------------
+
+
+def test_effects_are_marginal_means_on_the_response_scale() -> None:
+    fit = FITS["shares"]()
+    ax = fit.plot.effects("period")
+    drawn = next(line for line in ax.lines if line.get_marker() == "o")
+    expected = fit.emmeans("period", scale="response").frame["estimate"]
+    np.testing.assert_allclose(drawn.get_ydata(), expected)
+    assert ax.get_ylabel() == "Probability"
+
+
+def test_a_covariate_has_a_curve_and_a_band_for_each_level() -> None:
+    fit = hglm.fit("distance ~ age * sex + (age | subject)", hglm.load_dataset("orthodont"))
+    ax = fit.plot.effects("age", by="sex")
+    assert [line.get_label() for line in ax.lines] == ["Male", "Female"]
+    assert len(ax.collections) == 2
+    x, y = ax.lines[0].get_data()
+    slope = np.polyfit(x, y, 1)[0]
+    assert slope == pytest.approx(fit.params["age"])
+    assert (x[0], x[-1]) == (8, 14)
+    assert len({str(line.get_linestyle()) for line in ax.lines}) == 2
+
+
+def test_many_curves_and_many_levels_are_sampled_and_said_to_be() -> None:
+    table = pd.DataFrame(
+        [
+            (f"p{i:02d}", f"c{j}", i + j, i + j - 1.0, i + j + 1.0)
+            for i in range(40)
+            for j in range(9)
+        ],
+        columns=["place", "curve", "estimate", "conf_low", "conf_high"],
+    )
+    ax = effects(table, "place", "curve")
+    assert ax.get_xlabel() == "place (24 of 40)"
+    assert ax.get_legend().get_title().get_text() == "curve (6 of 9)"
+    assert overlapping(ax.figure) == []
+
+
+def test_contrasts_have_a_line_at_no_difference() -> None:
+    fit = FITS["shares"]()
+    ratios = fit.emmeans("period", scale="response").pairs()
+    ax = fit.plot.emmeans(ratios)
+    assert ax.get_xlabel() == "Odds ratio"
+    null, points = ax.lines
+    assert set(null.get_xdata()) == {1.0}
+    np.testing.assert_allclose(points.get_xdata(), ratios.frame["estimate"])
+    differences = fit.plot.emmeans(fit.emmeans("period").pairs())
+    assert set(differences.lines[0].get_xdata()) == {0.0}
+    assert differences.get_xlabel() == "Difference"
+
+
+def test_a_transformed_response_is_named_as_it_is() -> None:
+    fit = hglm.fit("log(reaction) ~ days + (1 | subject)", hglm.load_dataset("sleepstudy"))
+    assert fit.plot.effects("days").get_ylabel() == "reaction"
+    assert fit.plot.effects("days", scale="link").get_ylabel() == "log(reaction), log scale"
+
+
+def test_one_coefficient_is_pooled_against_the_size_of_its_level() -> None:
+    """Radon: a county's own mean, given the floor effect, moves to the common one."""
+    data = hglm.load_dataset("radon")
+    fit = hglm.fit("log_radon ~ 1 + (1 | county)", data)
+    ax = fit.plot.shrinkage()
+    assert ax.get_xlabel() == "Rows of the county"
+    assert ax.get_xscale() == "log"
+    alone, mixed = ax.lines[:2]
+    own = data.groupby("county", observed=True)["log_radon"].mean()
+    assert np.isclose(np.asarray(alone.get_ydata())[:, None], own.to_numpy()).any(axis=1).all()
+    moved = np.asarray(mixed.get_ydata()) - np.asarray(alone.get_ydata())
+    toward = fit.params["Intercept"] - np.asarray(alone.get_ydata())
+    assert (moved * toward >= -1e-12).all()
+    assert (np.abs(moved) <= np.abs(toward) + 1e-12).all()
+
+
+def test_equal_levels_are_pooled_one_by_one() -> None:
+    fit = FITS["few"]()
+    ax = fit.plot.shrinkage()
+    assert [text.get_text() for text in ax.get_yticklabels()] == [
+        "w6",
+        "w2",
+        "w4",
+        "w1",
+        "w5",
+        "w3",
+    ]
+
+
+def test_lines_hold_other_variables_and_say_so() -> None:
+    fit = hglm.fit(
+        "sibling_negotiation ~ arrival_time + food_treatment + (1 | nest)",
+        hglm.load_dataset("owls"),
+        "poisson",
+    )
+    figure = fit.plot.lines("arrival_time", most=2)
+    assert "other variables" in figure.get_supxlabel()
+    x, y = figure.axes[0].lines[1].get_data()
+    slopes = np.diff(np.log(y)) / np.diff(x)
+    np.testing.assert_allclose(slopes, fit.params["arrival_time"], rtol=1e-9)
+
+
+def test_generalised_models_have_quantile_residuals() -> None:
+    ax = FITS["shares"]().plot.residuals()
+    assert ax.get_ylabel() == "Quantile residual"
+
+
+def test_traces_of_least_squares_are_regressions_of_one_coefficient_on_another() -> None:
+    """β_j moves by V_ij/V_ii for each unit that β_i is held away, whatever σ does."""
+    fit = hglm.fit("reaction ~ days", hglm.load_dataset("sleepstudy"))
+    figure = fit.plot.pairs(["Intercept", "days"])
+    trace = figure.axes[1].lines[3]
+    x, y = (np.asarray(values, dtype=float) for values in trace.get_data())
+    V = fit.cov_params().to_numpy()
+    np.testing.assert_allclose(
+        y - fit.params["days"], (x - fit.params["Intercept"]) * V[0, 1] / V[0, 0], atol=2e-3
+    )
+    assert len(figure.axes) == 3
+
+
+@pytest.mark.parametrize("correlation", [-0.9, 0.0, 0.5])
+@pytest.mark.parametrize("level", [0.5, 0.95])
+def test_contours_of_a_quadratic_likelihood_are_ellipses(correlation: float, level: float) -> None:
+    zeta = np.linspace(-3.0, 3.0, 13)
+    one = pd.DataFrame({"zeta": zeta, "x": zeta, "y": correlation * zeta})
+    two = pd.DataFrame({"zeta": zeta, "x": correlation * zeta, "y": zeta})
+    x, y = contour(one, two, "x", "y", level)
+    form = (x**2 - 2 * correlation * x * y + y**2) / (1 - correlation**2)
+    np.testing.assert_allclose(form, -2 * np.log(1 - level), rtol=1e-6)
+
+
+def test_pairs_say_how_many_parameters_there_are() -> None:
+    figure = hglm.fit("reaction ~ days_f", hglm.load_dataset("sleepstudy")).plot.pairs()
+    assert len(figure.axes) == 15
+    assert figure.get_suptitle().endswith("(5 of 11 parameters)")
+    assert overlapping(figure) == []
+
+
+def test_a_factor_keeps_its_order_where_a_level_lacks_some() -> None:
+    data = hglm.load_dataset("machines")
+    data = data[(data["worker"] != "w1") | (data["machine"] == "C")]
+    figure = hglm.fit("score ~ machine + (1 | worker)", data).plot.lines("machine")
+    assert [t.get_text() for t in figure.axes[-1].get_xticklabels()] == ["A", "B", "C"]
+    assert list(figure.axes[0].lines[1].get_xdata()) == [2.0]

@@ -11,8 +11,18 @@ from hglm.typing import Codes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-__all__ = ["DARK", "LIGHT", "get_axes", "sample_levels", "tidy_axes"]
+__all__ = [
+    "DARK",
+    "LIGHT",
+    "get_axes",
+    "most_rows",
+    "new_figure",
+    "sample_levels",
+    "size_in_inches",
+    "tidy_axes",
+]
 
 DARK, LIGHT = "0.15", "0.62"
 """Greys: the picture must be legible without colour."""
@@ -27,21 +37,37 @@ def get_axes(ax: Axes | None, width: float = 6.0, height: float = 4.0) -> Axes:
         matplotlib Axes, or None.
     width, height
         Of a new figure, in inches.
+    """
+    return ax if ax is not None else new_figure(width, height).subplots()
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """Return an empty figure of so many inches, which arranges its panels itself.
 
     Raises
     ------
     OptionError
         If matplotlib is not installed.
     """
-    if ax is not None:
-        return ax
     try:
         from matplotlib import pyplot as plt  # noqa: PLC0415 - slow to import, and optional
     except ImportError as error:
         raise OptionError(
             "Pictures need matplotlib; install it with `pip install 'hglm[plots]'`."
         ) from error
-    return plt.subplots(figsize=(width, height), layout="constrained")[1]
+    return plt.figure(figsize=(width, height), layout="constrained")
+
+
+def size_in_inches(ax: Axes) -> tuple[float, float]:
+    """Width and height of axes, before a layout shrinks them to make room for labels."""
+    window, figure = ax.get_window_extent(), ax.get_figure(root=True)
+    dpi = 100.0 if figure is None else figure.dpi
+    return window.width / dpi, window.height / dpi
+
+
+def most_rows(ax: Axes | None, most: int, inches: float = 0.17) -> int:
+    """Count the labelled rows that a picture may have: fewer where the axes given are low."""
+    return most if ax is None else max(2, min(most, int(size_in_inches(ax)[1] / inches)))
 
 
 def tidy_axes(ax: Axes, **labels: Any) -> Axes:

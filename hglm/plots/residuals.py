@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from scipy.special import ndtri
 
 from hglm.plots.axes import DARK, LIGHT, get_axes, tidy_axes
@@ -14,17 +13,21 @@ from hglm.typing import Vector
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["profile_zeta", "qq", "residuals_fitted", "scale_location"]
+__all__ = ["qq", "residuals_fitted", "scale_location"]
 
 MOST_POINTS = 5000
 
 
-def residuals_fitted(fitted: Vector, residuals: Vector, ax: Axes | None = None) -> Axes:
+def residuals_fitted(
+    fitted: Vector, residuals: Vector, label: str = "Pearson residual", ax: Axes | None = None
+) -> Axes:
     """Draw residuals against fitted values, with their running median.
 
     Parameters
     ----------
     fitted, residuals : (n,)
+    label
+        What the residuals are.
     ax
         Axes to draw in.
     """
@@ -32,16 +35,18 @@ def residuals_fitted(fitted: Vector, residuals: Vector, ax: Axes | None = None) 
     _cloud(ax, fitted, residuals)
     ax.axhline(0.0, color=LIGHT, linewidth=0.8)
     ax.plot(*_running_median(fitted, residuals), color=DARK, linewidth=1.5)
-    return tidy_axes(ax, xlabel="Fitted value", ylabel="Pearson residual")
+    return tidy_axes(ax, xlabel="Fitted value", ylabel=label)
 
 
-def scale_location(fitted: Vector, residuals: Vector, ax: Axes | None = None) -> Axes:
+def scale_location(
+    fitted: Vector, residuals: Vector, label: str = "Pearson residual", ax: Axes | None = None
+) -> Axes:
     """Draw the size of residuals against fitted values, with their running median."""
     ax = get_axes(ax)
     size = np.sqrt(np.abs(residuals))
     _cloud(ax, fitted, size)
     ax.plot(*_running_median(fitted, size), color=DARK, linewidth=1.5)
-    return tidy_axes(ax, xlabel="Fitted value", ylabel="√|Pearson residual|")
+    return tidy_axes(ax, xlabel="Fitted value", ylabel=f"√|{label}|")
 
 
 def qq(values: Vector, label: str, ax: Axes | None = None) -> Axes:
@@ -68,37 +73,16 @@ def qq(values: Vector, label: str, ax: Axes | None = None) -> Axes:
     return tidy_axes(ax, xlabel="Normal quantile", ylabel=label)
 
 
-def profile_zeta(profile: pd.DataFrame, parameter: str, ax: Axes | None = None) -> Axes:
-    """Draw ζ against one parameter: a straight line where Wald intervals are right.
-
-    Parameters
-    ----------
-    profile
-        From `Fit.profile()`.
-    parameter
-        Its name.
-    ax
-        Axes to draw in.
-    """
-    ax = get_axes(ax, 4.5, 3.5)
-    own = profile[profile["parameter"] == parameter]
-    for bound in (-1.96, 1.96):
-        ax.axhline(bound, color=LIGHT, linewidth=0.8, linestyle="--")
-    ax.axhline(0.0, color=LIGHT, linewidth=0.8)
-    ax.plot(own["value"], own["zeta"], "-o", color=DARK, ms=3)
-    return tidy_axes(ax, xlabel=parameter, ylabel="ζ")
-
-
 def _cloud(ax: Axes, x: Vector, y: Vector) -> None:
     n = len(x)
     keep = np.arange(n) if n <= MOST_POINTS else np.linspace(0, n - 1, MOST_POINTS).astype(int)
     ax.plot(x[keep], y[keep], "o", mfc="none", mec=LIGHT, ms=3)
 
 
-def _running_median(x: Vector, y: Vector, bins: int = 12) -> tuple[Vector, Vector]:
-    """Medians of y in bins of equally many x."""
-    order = np.argsort(x)
-    parts = [part for part in np.array_split(order, min(bins, len(x))) if part.size]
+def _running_median(x: Vector, y: Vector) -> tuple[Vector, Vector]:
+    """Medians of y in bins of equally many x, of fifteen rows or more, at most twelve."""
+    order = np.argsort(x, kind="stable")
+    parts = np.array_split(order, int(np.clip(len(x) // 15, 1, 12)))
     return (
         np.array([np.median(x[part]) for part in parts]),
         np.array([np.median(y[part]) for part in parts]),
