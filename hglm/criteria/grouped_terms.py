@@ -18,6 +18,7 @@ from hglm.design.arrays import PredictorDesign, RandomTerm
 from hglm.numerics.columns import Strip, order_of
 from hglm.numerics.grouping import Grouping, grouping, sort_rows
 from hglm.numerics.orthogonal import standardise_columns
+from hglm.numerics.triangular import condition, solve_triangular
 from hglm.typing import AnyArray, Codes, Matrix, Vector
 
 __all__ = ["GroupedTerms", "changed_columns", "group_terms"]
@@ -180,7 +181,7 @@ def _standardise(z: Matrix, mixing: str) -> tuple[Matrix, Matrix]:
         return np.asfortranarray(z / size), np.eye(z.shape[1]) / size
     if mixing == "linear" and z.shape[1] > 1:
         R, info = linalg.lapack.dpotrf(columns.T @ columns / len(z))
-        if info == 0 and np.linalg.cond(np.triu(R)) < 1e5:
+        if info == 0 and condition(R, lower=False) < 1e5:
             columns = linalg.blas.dtrsm(1.0, R, columns, side=1)
-            S = linalg.solve_triangular(R, S.T, trans="T").T
+            S = solve_triangular(R, S.T, lower=False, transpose=True).T
     return columns, S

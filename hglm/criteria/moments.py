@@ -57,8 +57,8 @@ def moment_start(problem: LinearProblem, slots: Sequence[Slot] | None = None) ->
         mm = problem.gramian.diagonal[s.group][s.columns, s.columns].sum(axis=2) - np.einsum(
             "pkq,plq->kl", r[:-1], r[:-1]
         )
-        a.append(np.tensordot(basis, ee, 2))
-        traces.append(np.tensordot(basis, mm, 2))
+        a.append(np.einsum("hab,ab->h", basis, ee))
+        traces.append(np.einsum("hab,ab->h", basis, mm))
     total = sum(len(b) for b in bases)
     system = np.empty((total + 1, total + 1))
     system[total, :total] = system[:total, total] = np.concatenate(traces)
@@ -77,7 +77,7 @@ def moment_start(problem: LinearProblem, slots: Sequence[Slot] | None = None) ->
     mean_square = problem.gram[-1, -1] / max(problem.nobs - problem.p, 1.0)
     sigma2 = max(float(gamma[-1]), 0.05 * mean_square)
     for i, (slot, basis) in enumerate(zip(slots, bases, strict=True)):
-        sigma = np.tensordot(gamma[ends[i] : ends[i + 1]], basis, 1) / sigma2
+        sigma = np.einsum("h,hab->ab", gamma[ends[i] : ends[i + 1]], basis) / sigma2
         theta[slot.parameters] = slot.structure.from_factor(_positive_factor(sigma))
     return theta
 
@@ -115,7 +115,7 @@ def _pair_products(problem: LinearProblem, s: Slot, t: Slot) -> Matrix:
         qq += left[:, None, rows] * right[None, :, cols]
     cross = flat @ qq.reshape(k_s * k_t, m).T
     P_s = np.tensordot(q_s, q_s, (2, 2))  # [p, b, r, a]
-    P_t = np.tensordot(q_t, q_t, (2, 2))  # [p, c, r, d]
+    P_t = P_s if s is t else np.tensordot(q_t, q_t, (2, 2))  # [p, c, r, d]
     both = np.tensordot(P_s, P_t, ((0, 2), (0, 2))).transpose(0, 2, 1, 3)  # [b, c, a, d]
     X = (flat @ flat.T - cross - cross.T).reshape(k_s, k_t, k_s, k_t)
     return np.asarray(X + both)

@@ -28,12 +28,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import linalg
 
 from hglm.criteria.linear_problem import LinearProblem
 from hglm.errors import FitError
 from hglm.numerics.batched import outer_sum, symmetrise
 from hglm.numerics.factor import Factor, factorise
+from hglm.numerics.triangular import solve_triangular
 from hglm.typing import Matrix, Vector
 
 __all__ = ["Evaluation", "Solution", "evaluate", "solve"]
@@ -62,7 +62,7 @@ class Solution:
     def combine(self, blocks: Sequence[Matrix]) -> list[Matrix]:
         """Blocks (p + 1, k, q) for [Q e] to blocks (k, q) for e - Qγ."""
         weights = np.append(-self.gamma, 1.0)
-        return [np.tensordot(weights, x, (0, 0)) for x in blocks]
+        return [np.einsum("c,ckq->kq", weights, x) for x in blocks]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +105,9 @@ def solve(problem: LinearProblem, theta: Vector, reml: bool) -> Solution:
         start=np.zeros_like(problem.gram),
     )
     p, n = problem.p, problem.nobs
-    L_X = linalg.cholesky(inner[:p, :p], lower=True) if p else np.zeros((0, 0))
-    half = linalg.solve_triangular(L_X, inner[:p, p], lower=True) if p else np.zeros(0)
-    gamma = linalg.solve_triangular(L_X, half, lower=True, trans="T") if p else half
+    L_X = np.asarray(np.linalg.cholesky(inner[:p, :p]), dtype=np.float64)
+    half = solve_triangular(L_X, inner[:p, p])
+    gamma = solve_triangular(L_X, half, transpose=True)
     rss = float(inner[p, p] - half @ half)
     if rss <= 0.0:
         raise FitError("The residual sum of squares is lost beside the random effects.")
@@ -130,7 +130,7 @@ def evaluate(problem: LinearProblem, theta: Vector, reml: bool) -> Evaluation:
     dT = [x.structure.derivatives(theta[x.parameters], x.k) for x in problem.layout.slots]
     U = _directions(problem, theta, dT, g)
     J = _projected_products(problem, s, U, G)
-    quad = np.sum([np.tensordot(u, x, 2) for u, x in zip(U, g, strict=True)], axis=0)
+    quad = sum(_flat(u) @ x.ravel() for u, x in zip(U, g, strict=True))
     factor = _opened(problem, s.factor)
     FT, F = _sigma_gradient(problem, s, factor, g, G, reml)  # last: uses up the factor
     nu = problem.nobs - problem.p if reml else problem.nobs
@@ -139,7 +139,7 @@ def evaluate(problem: LinearProblem, theta: Vector, reml: bool) -> Evaluation:
     hessian += 2.0 * problem.layout.curvature(theta, FT)
     for slot, d in zip(problem.layout.slots, dT, strict=True):
         own = slot.parameters
-        gradient[own] = 2.0 * np.tensordot(d, slot.own(FT[slot.group]), 2)
+        gradient[own] = 2.0 * _flat(d) @ slot.own(FT[slot.group]).ravel()
         hessian[own, own] += 2.0 * symmetrise(_flat(d) @ _flat(slot.own(F[slot.group]) @ d).T)
     return Evaluation(s.value, gradient, hessian, F, s)
 
@@ -229,10 +229,7 @@ def _divide(MT: Matrix, T: Matrix, bound: Matrix) -> Matrix:
 
 def _half_solve(L: Matrix, x: Matrix) -> Matrix:
     """L^-1 x for x (p, k, q)."""
-    if not len(L):
-        return x
-    out: Matrix = linalg.solve_triangular(L, _flat(x), lower=True).reshape(x.shape)
-    return out
+    return solve_triangular(L, _flat(x)).reshape(x.shape)
 
 
 def _flat(x: Matrix) -> Matrix:

@@ -111,7 +111,7 @@ def build_design(
         trials=response.trials,
         notes=(*notes, *_dropped(designs)),
         others={name: designs[name] for name in others or {}},
-        frame=pd.DataFrame(values.columns, copy=False),
+        frame=pd.DataFrame(values.columns, pd.RangeIndex(len(values.index)), copy=False),
         response_levels=response.levels,
         measured=make_measured(formula, designs["mean"], values),
     )

@@ -163,12 +163,12 @@ def _plain(column: pd.Series, name: str) -> pd.Series:
     return pd.Series(_plain_objects(np.asarray(column, dtype=object), name))
 
 
-def _plain_type(dtype: Any) -> Any:
+def _plain_type(dtype: Any) -> np.dtype[Any]:
     if pd.api.types.is_bool_dtype(dtype):
-        return np.bool_
+        return np.dtype(np.bool_)
     if not pd.api.types.is_integer_dtype(dtype):
-        return np.float64
-    return np.uint64 if dtype.kind == "u" and dtype.itemsize == 8 else np.int64
+        return np.dtype(np.float64)
+    return np.dtype(np.uint64 if dtype.kind == "u" and dtype.itemsize == 8 else np.int64)
 
 
 def _plain_objects(values: AnyArray, name: str) -> Any:

@@ -15,6 +15,7 @@ from hglm.fitting.linear import LinearOptimum, fit_linear
 from hglm.fitting.record import Estimates, LinearState
 from hglm.fitting.term_estimates import standard_theta, term_estimates, user_theta
 from hglm.numerics.threads import single_thread
+from hglm.numerics.triangular import solve_triangular
 from hglm.numerics.trust_region import TrustRegion
 from hglm.typing import Matrix, Vector
 
@@ -77,9 +78,7 @@ def _estimates(
     sigma = float(np.sqrt(s.sigma2))
     fixed = problem.fixed
     beta = fixed.to_beta @ (fixed.gamma + s.gamma) + fixed.shift
-    root = (
-        linalg.solve_triangular(s.L_X, fixed.to_beta.T, lower=True) if problem.p else fixed.to_beta
-    )
+    root = solve_triangular(s.L_X, fixed.to_beta.T)
     layout = problem.layout
     theta = user_theta(layout, problem.maps, optimum.theta)
     terms = term_estimates(

@@ -93,11 +93,13 @@ def fit_linear(
     first = _start(problem, reml) if start is None else start
     best = minimise(objective, first, settings)
     path = list(best.path)
-    if null_spaces(problem.layout, best.x, SINGULAR):
+    singular = bool(null_spaces(problem.layout, best.x, SINGULAR))
+    if singular:
         other = minimise(objective, _full(problem), settings)
         path += other.path
         best = other if other.point.value < best.point.value - settings.tolerance else best
-    for _ in range(4):
+    outward: Vector | None = None
+    for _ in range(4 if singular else 0):
         outward = _outward(problem, best, reml, path)
         if outward is None:
             break

@@ -71,8 +71,9 @@ def congruence(t: Matrix, a: Matrix) -> Matrix:
     d = np.diagonal(t)
     if t.shape[0] == t.shape[1] and np.count_nonzero(t) == np.count_nonzero(d):
         return np.asarray(np.multiply.outer(d, d)[:, :, None] * a)
-    left = np.tensordot(t, a, (1, 0))  # (i, k, q)
-    return np.asarray(np.tensordot(t, left, (1, 1)))  # symmetric: order of i, i is free
+    i, k, q = len(t), *a.shape[1:]
+    left = (t @ a.reshape(k, -1)).reshape(i, k, q)
+    return np.asarray(np.matmul(t, left))
 
 
 def inverse_logdet(a: Matrix) -> tuple[Matrix, Vector]:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import linalg
 
+from hglm.numerics.triangular import condition, solve_triangular
 from hglm.typing import Matrix, Vector
 
 __all__ = ["Orthogonalised", "orthogonalise", "standardise_columns"]
@@ -68,7 +69,7 @@ def orthogonalise(rows: Matrix, root_weights: Vector | None) -> Orthogonalised:
     R = _orthonormalise(columns)
     gamma = _project_out(columns, y)
     gamma += _project_out(columns, y)  # "twice is enough" (Parlett 1980, p. 107)
-    to_beta = T @ linalg.solve_triangular(R, np.eye(p)) if p else np.zeros((0, 0))
+    to_beta = T @ solve_triangular(R, np.eye(p), lower=False)
     logdet = float(np.log(np.abs(np.diagonal(R))).sum() - np.linalg.slogdet(T)[1])
     return Orthogonalised(gamma, to_beta, shift, logdet)
 
@@ -129,10 +130,10 @@ def _orthonormalise(A: Matrix) -> Matrix:
     R = np.eye(p)
     for _ in range(2 if p else 0):
         try:
-            step = linalg.cholesky(A.T @ A)
+            step = np.asarray(np.linalg.cholesky(A.T @ A).T, dtype=np.float64)
         except linalg.LinAlgError:
             step = None
-        if step is None or np.linalg.cond(step) > 1e7:
+        if step is None or condition(step, lower=False) > 1e7:
             A[:], last = linalg.qr(A, mode="economic")
             return np.asarray(last @ R)
         A[:] = linalg.blas.dtrsm(1.0, step, A, side=1, overwrite_b=True)

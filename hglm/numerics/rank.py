@@ -79,7 +79,7 @@ def independent_columns(X: Matrix, weights: Vector | None = None) -> Codes:
 
 def _standardise(X: Matrix, weights: Vector | None) -> _Standardised:
     """Lengths of the columns, about their means if the first is constant."""
-    mean = np.average(X, axis=0, weights=weights)
+    mean = X.mean(axis=0) if weights is None else np.average(X, axis=0, weights=weights)
     length = np.zeros((2, X.shape[1]))  # about the mean, and about zero
     for start in range(0, X.shape[0], _ROWS):
         rows = slice(start, start + _ROWS)

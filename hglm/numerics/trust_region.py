@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 import numpy as np
-from scipy import linalg
 
 from hglm.typing import Matrix, Vector
 
@@ -167,7 +166,7 @@ def trust_region_step(
     """
     if gradient.size == 0:
         return gradient, 0.0, True
-    values, vectors = linalg.eigh(hessian / np.outer(scale, scale))
+    values, vectors = np.linalg.eigh(hessian / np.outer(scale, scale))
     c = vectors.T @ (gradient / scale)
     floor = 1e-12 * max(1.0, float(np.abs(values).max()))
     convex = values[0] > -floor

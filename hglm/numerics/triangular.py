@@ -1,0 +1,43 @@
+"""Small triangular matrices, straight from LAPACK.
+
+SciPy's own functions look their arguments over for longer than a system of a few
+unknowns takes, and a fit of a small model is made of such systems.
+"""
+
+from __future__ import annotations
+
+from scipy import linalg
+from scipy.linalg import lapack
+
+from hglm.typing import Matrix
+
+__all__ = ["condition", "solve_triangular"]
+
+
+def solve_triangular(A: Matrix, rhs: Matrix, lower: bool = True, transpose: bool = False) -> Matrix:
+    """Solve A x = rhs, or A'x = rhs.
+
+    Parameters
+    ----------
+    A : (p, p)
+        Its other triangle is not looked at.
+    rhs : (p,) or (p, c)
+
+    Raises
+    ------
+    LinAlgError
+        If an element of the diagonal is zero.
+    """
+    if not rhs.size:
+        return rhs
+    x, info = lapack.dtrtrs(A, rhs, lower=lower, trans=transpose)
+    if info != 0:
+        raise linalg.LinAlgError(f"Element {info} of the diagonal is zero.")
+    out: Matrix = x
+    return out
+
+
+def condition(A: Matrix, lower: bool = True) -> float:
+    """Estimate ‖A‖ ‖A^-1‖ in the 1-norm of a triangular matrix (p, p); inf if singular."""
+    reciprocal, _ = lapack.dtrcon(A, norm="1", uplo="L" if lower else "U")
+    return 1.0 / reciprocal if reciprocal > 0.0 else float("inf")
