@@ -29,7 +29,7 @@ from hglm.inference.residuals import leverage, residuals
 from hglm.inference.response_scale import fitted_means
 from hglm.inference.simulate import RandomDraws, simulate
 from hglm.inference.terms import FixedTerms, fixed_terms
-from hglm.inference.tests import ContrastTest, contrast_test
+from hglm.inference.tests import ContrastTest, contrast_test, named_contrast
 from hglm.inference.thresholds import (
     design_with_intercept,
     estimates_with_intercept,
@@ -273,18 +273,22 @@ class Fit(Estimated, Answering, Inferring):
         )
 
     def test(
-        self, contrast: Matrix, ddf: str | None = None, rhs: Vector | float = 0.0
+        self,
+        contrast: Matrix | str | Sequence[str],
+        ddf: str | None = None,
+        rhs: Vector | float = 0.0,
     ) -> ContrastTest:
         """Test linear hypotheses L β = rhs together.
 
         Parameters
         ----------
         contrast : (r, p) or (p,)
+            Or names of coefficients, for whether all are `rhs`.
         ddf
             As in `anova`.
         rhs : (r,) or number
         """
-        rows = np.atleast_2d(np.asarray(contrast, dtype=np.float64))
+        rows = named_contrast(contrast, self.design.mean.names)
         method = chosen_ddf(self.estimates, self.covariance, ddf)
         return contrast_test(self.estimates, rows, method, rhs)
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+import hglm
 from hglm.datasets import load_dataset
 from hglm.design import build_design
 from hglm.errors import OptionError
@@ -169,3 +170,14 @@ def test_aicc_adds_the_correction_of_hurvich_and_tsai(machines: Estimates) -> No
     k, n = machines.n_parameters, machines.nobs
     np.testing.assert_allclose(aicc(machines) - machines.aic, 2 * k * (k + 1) / (n - k - 1))
     assert aicc(replace(machines, nobs=k + 1.0)) == np.inf
+
+
+def test_coefficients_may_be_told_by_name() -> None:
+    model = hglm.fit("score ~ machine + (1 | worker)", load_dataset("machines"))
+    names = ["machine[T.B]", "machine[T.C]"]
+    assert model.test(names) == model.test(np.eye(3)[1:])
+    shifted = model.test("machine[T.B]", rhs=8.0)
+    t = (model.params["machine[T.B]"] - 8.0) / model.bse["machine[T.B]"]
+    np.testing.assert_allclose(shifted.F, t**2)
+    with pytest.raises(OptionError, match=r"no coefficient 'machine = 8' .* `rhs`"):
+        model.test("machine = 8")

@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import hglm
 from hglm.criteria.linear_problem import linear_problem
 from hglm.design import NewDesign, build_design
-from hglm.errors import DataError, OptionError
+from hglm.errors import ColumnNotFoundError, DataError, OptionError
 from hglm.fitting.estimate import estimate_linear
 from hglm.formula import parse_formula
 from hglm.inference.predict import predict, prediction_rows
@@ -361,3 +362,11 @@ def test_fitted_values_and_population_lines_are_those_of_lme4(name):
     conditional, population = ask(fit), ask(fit, random="none")
     np.testing.assert_allclose(conditional[:10], stored["fitted_head"], **tolerance)
     np.testing.assert_allclose(population[:10], stored["eta_fixed_head"], **tolerance)
+
+
+def test_a_missing_group_is_told_with_the_way_round_it() -> None:
+    fit = hglm.fit("reaction ~ days + (days | subject)", hglm.load_dataset("sleepstudy"))
+    with pytest.raises(ColumnNotFoundError, match=r'`subject`.*random="none"'):
+        fit.predict(pd.DataFrame({"days": [0, 9]}))
+    with pytest.raises(ColumnNotFoundError, match=r"`days` in the new data. There is `subject`.$"):
+        fit.predict(pd.DataFrame({"subject": ["s308"]}))

@@ -69,9 +69,10 @@ def check_sizes(name: str, sizes: Sizes, *, trials: bool = False, weights: bool 
     if sizes.trials is not None and not trials:
         raise DataError(f"The {name} family has no trials; leave out `trials`.")
     if sizes.weights is not None and not weights:
+        sizes_of = "give numbers of trials as `trials`, and " if trials else ""
         raise DataError(
             f"The {name} family has no precision weights, since its variance has no free scale; "
-            "for rows that stand for several identical observations use `frequencies`."
+            f"{sizes_of}for rows that stand for several identical observations use `frequencies`."
         )
     for label, size in (("trials", sizes.trials), ("weights", sizes.weights)):
         if size is not None and not np.all((size > 0.0) & np.isfinite(size)):

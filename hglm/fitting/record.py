@@ -102,7 +102,7 @@ class Coefficients:
     """(p,)"""
     vcov: Matrix
     """(p, p)"""
-    linear_predictor: Vector
+    linear_predictor: Vector = field(repr=False)
     """(n,) its linear predictor, rows in the order of the data."""
 
 

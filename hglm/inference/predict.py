@@ -30,7 +30,7 @@ import numpy as np
 import pandas as pd
 
 from hglm.design import Design, DesignSpec, NewDesign, PredictorDesign, rebuild
-from hglm.errors import OptionError
+from hglm.errors import ColumnNotFoundError, OptionError
 from hglm.fitting.estimate import random_part
 from hglm.fitting.record import Estimates, LinearState
 from hglm.inference.conditioning import (
@@ -166,9 +166,15 @@ def prediction_rows(
         left_out = {term.group for term in design.mean.random} - set(groups)
         allowed = "error" if new_levels == "error" else "allow"
         return rebuild(spec, data, new_levels=allowed, uncoded=left_out)
-    return rebuild(
-        spec, data, groups=groups, new_levels="error" if new_levels == "error" else "allow"
-    )
+    new = "error" if new_levels == "error" else "allow"
+    try:
+        return rebuild(spec, data, groups=groups, new_levels=new)
+    except ColumnNotFoundError as error:
+        missing = [group for group in groups if f"`{group}`" in str(error).split(". ")[0]]
+        if not missing:
+            raise
+        hint = f'For the population\'s mean, whatever {missing[0]}, predict with random="none".'
+        raise ColumnNotFoundError(f"{error} {hint}") from error
 
 
 def _linear_predictor(

@@ -7,7 +7,7 @@ times the scaling of Kenward and Roger; ν = ∞ gives the normal and chi-square
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -31,6 +31,7 @@ __all__ = [
     "contrast_test",
     "denominator",
     "joint_test",
+    "named_contrast",
     "row_tests",
     "wald_intervals",
 ]
@@ -194,6 +195,33 @@ def contrast_test(
     if not np.allclose(L @ point, value, atol=1e-8 * max(1.0, float(np.abs(value).max(initial=0)))):
         raise OptionError("The rows of the contrast contradict one another: no β gives this `rhs`.")
     return joint_test(estimates.beta - point, denominator(estimates, ddf), reduced(L))
+
+
+def named_contrast(contrast: Matrix | str | Sequence[str], names: Sequence[str]) -> Matrix:
+    """Make rows of a contrast that may be told by names of coefficients.
+
+    Parameters
+    ----------
+    contrast : (r, p) or (p,)
+        Or names of coefficients that are to be tested together.
+    names : (p,)
+
+    Examples
+    --------
+    >>> named_contrast(["b", "a"], ["a", "b", "c"])
+    array([[0., 1., 0.],
+           [1., 0., 0.]])
+    """
+    given = [contrast] if isinstance(contrast, str) else contrast
+    if not all(isinstance(name, str) for name in given):
+        return np.atleast_2d(np.asarray(contrast, dtype=np.float64))
+    for name in given:
+        if name not in names:
+            raise OptionError(
+                f"There is no coefficient {name!r} to test; there is {', '.join(names)}. Numbers "
+                "go in `rhs`, other hypotheses in rows with a number for each coefficient."
+            )
+    return np.eye(len(names))[[list(names).index(str(name)) for name in given]]
 
 
 def joint_test(beta: Vector, method: Denominator, rows: Matrix) -> ContrastTest:

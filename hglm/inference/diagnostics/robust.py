@@ -66,11 +66,11 @@ class ClusterRobust:
     cluster: str
     """Name of the clustering factor."""
     n_clusters: int
-    to_beta: Matrix
+    to_beta: Matrix = field(repr=False)
     """(p, p) the next two are in coordinates γ, β = to_beta γ + constant."""
-    spread: Matrix
+    spread: Matrix = field(repr=False)
     """(C, p, p) T_c."""
-    overlap: Matrix
+    overlap: Matrix = field(repr=False)
     """(C, p, p) R'U_c, RR' = M."""
     others: Mapping[str, Matrix] = field(default_factory=dict)
     """None: linear models have no further predictors."""
