@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 import numpy as np
 import pandas as pd
 
-from hglm.design import Design
+from hglm.design import Design, DesignSpec
 from hglm.errors import FitError, OptionError
 from hglm.fitting.record import Estimates
 from hglm.inference.bootstrap import BootstrapKind, bootstrap
@@ -21,6 +21,7 @@ from hglm.inference.profile import profile_frame, profile_intervals
 from hglm.inference.restricted_lrt import RestrictedTest, restricted_lrt
 from hglm.inference.simulate import RandomDraws
 from hglm.inference.tests import wald_intervals
+from hglm.planning import Power, power
 from hglm.report.bootstrap import Bootstrap, bootstrap_table
 from hglm.report.coefficients import chosen_ddf
 
@@ -33,6 +34,7 @@ class Inferring(ABC):
     """Intervals and simulation; each method hands over to one function."""
 
     design: Design
+    spec: DesignSpec
     estimates: Estimates
     covariance: RobustCovariance | None
 
@@ -178,6 +180,26 @@ class Inferring(ABC):
         0.004
         """
         return restricted_lrt(self.estimates, self.design, parameter, n, seed)
+
+    def power(self, target: str, **options: Any) -> Power:
+        """Estimate the power of a test in experiments like this one, by simulation.
+
+        Parameters
+        ----------
+        target
+            Coefficient, term or standard deviation that is tested.
+        options
+            Sizes, effects, number of simulations and the rest, as in `hglm.power`.
+
+        Examples
+        --------
+        >>> import hglm
+        >>> fit = hglm.fit("reaction ~ days + (days | subject)", hglm.load_dataset("sleepstudy"))
+        >>> found = fit.power("days", effect=5.0, n_groups=12, n=100, seed=1)
+        >>> bool(found.frame["conf_low"][0] < found.frame["power"][0])
+        True
+        """
+        return power(self, target, **options)
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,6 +60,17 @@ def test_designs_are_laid_out_in_full() -> None:
     assert list(frame["pupil"].cat.categories[:2]) == ["s1.1", "s1.2"]
 
 
+def test_labels_keep_their_order_and_shares_their_size() -> None:
+    frame = hglm.simulate_design(
+        {"g": 6}, between={"g": {"arm": ["old", "old", "new"]}}, within={"time": ["pre", "post"]}
+    )
+    assert list(frame["arm"].cat.categories) == ["old", "new"]
+    assert frame["arm"].value_counts()["old"] == 8
+    values = {"Intercept": 0.0, "arm[T.new]": 1.0, "time[T.post]": 2.0, "sigma": 1.0}
+    model = hglm.assume("y ~ arm + time + (1 | g)", frame, {**values, "sd(Intercept | g)": 1.0})
+    np.testing.assert_array_equal(model.design.mean.X[:, 2], np.tile([0, 1], 6))
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -79,17 +90,29 @@ def test_layouts_are_checked(options: dict[str, object], message: str) -> None:
 # Truths ---------------------------------------------------------------------------------
 
 
-def test_a_data_model_draws_what_the_fit_would() -> None:
-    """Mean and covariance of many draws, against Xβ and Z Σ Z' + σ²I of one subject."""
-    model = data_model(sleep())
-    n = 1500
-    Y = np.column_stack([draw(model, rng) for rng in np.random.default_rng(0).spawn(n)])[:10]
-    X = model.design.mean.X[:10]
-    V = X @ sleep().estimates.terms[0].covariance @ X.T + sleep().sigma ** 2 * np.eye(10)
-    z = (Y.mean(axis=1) - X @ sleep().params) / np.sqrt(np.diagonal(V) / n)
-    assert np.abs(z).max() < 4
-    error = np.sqrt((np.outer(np.diagonal(V), np.diagonal(V)) + V**2) / n)
-    assert np.abs((np.cov(Y) - V) / error).max() < 4.5
+@pytest.mark.parametrize(
+    ("family", "formula", "options"),
+    [
+        ("gaussian", "y ~ x + (x || g)", {}),
+        ("gaussian", "y ~ x + ar1(0 + t | g)", {}),
+        ("gaussian", "y ~ x + (1 | g)", {"dispersion": "~ x"}),
+        ("poisson", "y ~ x + (1 | g)", {"zero_inflation": "~ x"}),
+        ("nbinom1", "y ~ x + (1 | g)", {"offset": "t"}),
+    ],
+)
+def test_a_data_model_draws_the_numbers_that_the_fit_would(
+    family: str, formula: str, options: dict[str, object]
+) -> None:
+    frame = hglm.simulate_design({"g": 12}, within={"x": [0.0, 1.0], "t": [0, 1, 2]})
+    rng = np.random.default_rng(1)
+    frame["y"] = (
+        rng.negative_binomial(2, 0.4, len(frame)) + 2.0 * (rng.random(12)[frame.g.cat.codes])
+    )
+    if family != "gaussian":
+        frame["y"] = np.floor(frame["y"])
+    fit = hglm.fit(formula, frame, family, **options)  # type: ignore[arg-type]
+    found = draw(data_model(fit), np.random.default_rng(3))
+    np.testing.assert_allclose(found, fit.simulate(1, seed=3)[0], rtol=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -250,6 +273,19 @@ def test_fits_that_fail_are_left_out_and_told(monkeypatch: pytest.MonkeyPatch) -
     assert result.failures["replicate"].tolist() == [1, 11, 1, 11]
     assert result.failures["reason"].tolist() == ["no luck"] * 4
     assert "4 simulated data sets could not be fitted" in result.notes[-1]
+
+
+def test_a_fit_and_its_assumptions_are_asked_alike() -> None:
+    found = sleep().power("days", effect=5.0, n_groups=12, n=50, seed=1)
+    again = hglm.power(sleep(), "days", effect=5.0, n_groups=12, n=50, seed=1)
+    pd.testing.assert_frame_equal(found.frame, again.frame)
+
+
+def test_assumptions_show_and_simulate_themselves() -> None:
+    assert repr(paired()) == "<hglm.DataModel: 12 rows of y, Intercept: 1, side[T.r]: 0.8>"
+    drawn = paired().simulate(2, seed=1)
+    assert drawn.shape == (12, 2)
+    pd.testing.assert_frame_equal(paired().simulate(1, seed=1), drawn[[0]])
 
 
 def test_the_report_says_what_was_done() -> None:

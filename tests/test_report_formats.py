@@ -15,6 +15,7 @@ from hglm.report.formats import (
     Estimate,
     Fixed,
     Format,
+    Given,
     PValue,
     Significant,
     Text,
@@ -85,8 +86,20 @@ def test_variances_of_very_different_size_have_their_own_digits() -> None:
     assert cells(Significant(), [612.1, 6.5]) == ["612.100", "6.500"]
 
 
+def test_numbers_that_were_chosen_are_written_as_short_as_they_were() -> None:
+    assert cells(Given(), [5.0, 0.25, 0.0, -12.0]) == ["5", "0.25", "0", "-12"]
+
+
 def test_missing_and_infinite_values() -> None:
-    for form in (Count(), Fixed(2), DegreesOfFreedom(), PValue(), Significant(), Estimate()):
+    for form in (
+        Count(),
+        Given(),
+        Fixed(2),
+        DegreesOfFreedom(),
+        PValue(),
+        Significant(),
+        Estimate(),
+    ):
         assert cells(form, [np.nan, 0.5])[0] == ""
         assert cells(form, [np.nan, np.nan]) == ["", ""]
     assert cells(Text(), [None, "a"]) == ["", "a"]

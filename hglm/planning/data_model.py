@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
+import pandas as pd
 
 from hglm.design import DesignSpec
 from hglm.design.arrays import Design, PredictorDesign, RandomTerm
@@ -18,6 +19,7 @@ from hglm.fitting.methods import Laplace, Quadrature
 from hglm.fitting.record import Estimates, LinearState, TermEstimate
 from hglm.inference.family_point import scalar_predictors
 from hglm.inference.simulate import draw_effects
+from hglm.numerics.replicates import check_count, spawn
 from hglm.typing import Matrix, Vector
 
 __all__ = ["DataModel", "Fitted", "data_model", "draw", "fit_draw"]
@@ -42,7 +44,7 @@ class Fitted(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class DataModel:
     """How data come about: a design and all parameters."""
 
@@ -62,10 +64,28 @@ class DataModel:
     nodes: int = 1
     """Quadrature nodes."""
 
+    def __repr__(self) -> str:
+        known = zip(self.design.mean.names, self.betas["mean"], strict=True)
+        fixed = ", ".join(f"{name}: {value:.4g}" for name, value in known)
+        return f"<hglm.DataModel: {self.design.n} rows of {self.design.response}, {fixed}>"
+
     @property
     def designs(self) -> dict[str, PredictorDesign]:
         """Predictors that have a design, by name."""
         return {"mean": self.design.mean, **self.design.others}
+
+    def simulate(self, n: int = 1, seed: np.random.Generator | int | None = None) -> pd.DataFrame:
+        """Draw n responses, one a column.
+
+        Parameters
+        ----------
+        n
+            Number of draws; the first m of them do not depend on it.
+        seed
+            Generator or seed.
+        """
+        draws = [draw(self, rng) for rng in spawn(seed, check_count("n", n))]
+        return pd.DataFrame(np.column_stack(draws), index=self.design.index)
 
 
 def data_model(fit: Fitted) -> DataModel:

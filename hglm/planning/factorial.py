@@ -36,10 +36,11 @@ def simulate_design(
         ``"s1"``, ... and ``"s1.1"``, ...
     within
         Columns that vary within the innermost levels, each of which sees every
-        combination of their values.
+        combination of their values. Of labels the first given is the first level, with
+        which contrasts compare the others.
     between
         Group -> columns that are constant within its levels. Combinations of their
-        values are given to the levels in turn.
+        values are given to the levels in turn; a value given twice has twice the share.
     crossed
         Further grouping factors, such as items, of which every level meets every row.
     repeats
@@ -103,8 +104,11 @@ def _labels(crossed: Mapping[str, int]) -> dict[str, list[str]]:
     }
 
 
-def _taken(values: Values, at: Codes) -> AnyArray:
-    return pd.Series(list(values)).to_numpy()[at]
+def _taken(values: Values, at: Codes) -> AnyArray | pd.Categorical:
+    """Take values by position; labels keep the order in which they were given."""
+    if not all(isinstance(value, str) for value in values):
+        return pd.Series(list(values)).to_numpy()[at]
+    return pd.Categorical(np.asarray(values, dtype=object)[at], list(dict.fromkeys(values)))
 
 
 def _check(

@@ -10,7 +10,7 @@ import pandas as pd
 
 from hglm.plots.power import power_curves
 from hglm.report.document import Document, Table
-from hglm.report.formats import Count, Fixed, Format, Significant
+from hglm.report.formats import Count, Fixed, Format, Given
 from hglm.report.render import Report
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ HEADERS: Mapping[str, str] = {
 }
 FORMATS: Mapping[str, Format] = {
     "n_groups": Count(),
-    "effect": Significant(),
+    "effect": Given(),
     "power": Fixed(3),
     "conf_low": Fixed(3),
     "conf_high": Fixed(3),

@@ -25,6 +25,7 @@ __all__ = [
     "Estimate",
     "Fixed",
     "Format",
+    "Given",
     "PValue",
     "Significant",
     "Text",
@@ -119,6 +120,17 @@ class PValue:
     def cells(self, values: Column, frame: pd.DataFrame) -> list[str]:
         """Write to three decimals."""
         return ["<0.001" if x < 0.001 else _written(x, -3) for x in _floats(values)]
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """Numbers that somebody chose: no more digits than each needs."""
+
+    numeric: bool = True
+
+    def cells(self, values: Column, frame: pd.DataFrame) -> list[str]:
+        """Write to at most six significant digits."""
+        return ["" if np.isnan(x) else f"{x:.6g}" for x in _floats(values)]
 
 
 @dataclass(frozen=True, slots=True)
