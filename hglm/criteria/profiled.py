@@ -36,7 +36,10 @@ from hglm.numerics.factor import Factor, factorise
 from hglm.numerics.triangular import solve_triangular
 from hglm.typing import Matrix, Vector
 
-__all__ = ["Evaluation", "Solution", "evaluate", "solve"]
+__all__ = ["Evaluation", "Solution", "evaluate", "exact_hessian", "solve"]
+
+STEP = 1e-4
+"""Relative step of central differences."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +145,18 @@ def evaluate(problem: LinearProblem, theta: Vector, reml: bool) -> Evaluation:
         gradient[own] = 2.0 * _flat(d) @ slot.own(FT[slot.group]).ravel()
         hessian[own, own] += 2.0 * symmetrise(_flat(d) @ _flat(slot.own(F[slot.group]) @ d).T)
     return Evaluation(s.value, gradient, hessian, F, s)
+
+
+def exact_hessian(problem: LinearProblem, theta: Vector, reml: bool) -> Matrix:
+    """Hessian of the criterion by central differences of its exact gradient. (m, m)"""
+    out = np.empty((len(theta), len(theta)))
+    for j in range(len(theta)):
+        step = np.zeros_like(theta)
+        step[j] = STEP * max(0.1, abs(theta[j]))
+        ahead = evaluate(problem, theta + step, reml).gradient
+        behind = evaluate(problem, theta - step, reml).gradient
+        out[j] = (ahead - behind) / (2.0 * step[j])
+    return symmetrise(out)
 
 
 def _directions(

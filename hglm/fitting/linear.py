@@ -20,12 +20,18 @@ from scipy import linalg
 from hglm.covariance import Slot
 from hglm.criteria.linear_problem import LinearProblem
 from hglm.criteria.moments import moment_start
-from hglm.criteria.profiled import Evaluation, Solution, evaluate, solve
+from hglm.criteria.profiled import Evaluation, Solution, evaluate, exact_hessian, solve
 from hglm.errors import FitError
 from hglm.fitting.boundary import null_spaces, openings, starts_by_moments, with_slot
 from hglm.fitting.certificate import Certificate
 from hglm.numerics.schur import SINGLE_PRECISION_ORDER
-from hglm.numerics.trust_region import TrustRegion, TrustRegionResult, minimise
+from hglm.numerics.trust_region import (
+    TrustRegion,
+    TrustRegionResult,
+    curvature_scale,
+    minimise,
+    trust_region_step,
+)
 from hglm.typing import Matrix, Vector
 
 __all__ = ["LinearOptimum", "fit_linear"]
@@ -42,6 +48,12 @@ COSTLY_TOLERANCE = 1e-5
 NEGLIGIBLE, NEGLIGIBLE_HUGE = 1e-13, 1e-6
 """Predicted decreases for which no last step is taken at all; the latter where the
 gradient is good to single precision only."""
+PATIENCE = 50
+"""Evaluations after which the exact Hessian has to help: ordinary models need 5 to 30."""
+FLAT = 1e-6
+"""Scaled curvatures of this size are zero."""
+OVERWHELMING = 1e3
+"""Standard deviations in units of the residual's beyond which that is hardly there."""
 SIZES = (0.3, 1.0, 3.0)
 """Relative standard deviations with which structured terms are tried first."""
 Result = TrustRegionResult[Evaluation]
@@ -91,6 +103,8 @@ def fit_linear(
             return Evaluation(np.inf, np.zeros(m), np.eye(m), ())
 
     first = _start(problem, reml) if start is None else start
+    patient = settings
+    settings = replace(settings, max_evaluations=min(PATIENCE, settings.max_evaluations))
     best = minimise(objective, first, settings)
     path = list(best.path)
     singular = bool(null_spaces(problem.layout, best.x, SINGULAR))
@@ -106,10 +120,33 @@ def fit_linear(
         better = minimise(objective, outward, settings)
         path += better.path
         best = better if better.point.value < best.point.value else best
+    if _is_saddle(problem, best):
+        exact = minimise(_with_exact_hessian(problem, objective, reml), best.x, patient)
+        path += exact.path
+        best = exact
     theta, solution = _finish(problem, best, reml)
     return LinearOptimum(
         theta, solution, _certify(problem, best, theta, outward is None, path), tuple(path)
     )
+
+
+def _is_saddle(problem: LinearProblem, result: Result) -> bool:
+    """Whether the average information, an approximation, denies that this is an optimum."""
+    if null_spaces(problem.layout, result.x, SINGULAR) or not len(result.x):
+        return False
+    return not result.converged or _curvature(result.point) < -FLAT
+
+
+def _with_exact_hessian(
+    problem: LinearProblem, objective: Callable[[Vector], Evaluation], reml: bool
+) -> Callable[[Vector], Evaluation]:
+    def exact(theta: Vector) -> Evaluation:
+        found = objective(theta)
+        if not np.isfinite(found.value):
+            return found
+        return replace(found, hessian=exact_hessian(problem, theta, reml))
+
+    return exact
 
 
 def _start(problem: LinearProblem, reml: bool) -> Vector:
@@ -230,17 +267,17 @@ def _certify(
 ) -> Certificate:
     null = null_spaces(problem.layout, theta, SINGULAR)
     gradient, hessian = result.point.gradient, result.point.hessian
-    scale = np.sqrt(np.maximum(np.abs(np.diagonal(hessian)), 1e-8))
-    curvature = (
-        float(np.linalg.eigvalsh(hessian / np.outer(scale, scale))[0]) if len(gradient) else 1.0
-    )
+    scale = curvature_scale(hessian)
+    curvature = _curvature(result.point)
+    settled = result.converged if null else curvature > -FLAT
     gain = result.predicted_decrease
-    converged = result.converged and boundary_optimal and gain < 1e-4
+    if not null and curvature > FLAT:  # of the whole step, where rounding kept it short
+        gain = trust_region_step(gradient, hessian, scale, np.inf)[1]
+    converged = settled and boundary_optimal and gain < 1e-4
     message = (
         "Converged: the gradient vanishes at the optimum."
         if converged
-        else f"Not converged: the criterion may still fall by {gain:.2g}; "
-        "check the scale of the data, simplify the random effects, or pass other start values."
+        else _what_to_do(problem, theta, gain)
     )
     return Certificate(
         converged=converged,
@@ -252,3 +289,23 @@ def _certify(
         boundary=tuple(i for i, _ in null),
         message=message,
     )
+
+
+def _what_to_do(problem: LinearProblem, theta: Vector, gain: float) -> str:
+    if any(np.abs(T).max(initial=0.0) > OVERWHELMING for T in problem.layout.factors(theta)):
+        return (
+            "Not converged: the residual variance tends to zero beside the random effects; "
+            'leave it out with dispersion="~ 0", or simplify the random effects.'
+        )
+    return (
+        f"Not converged: the criterion may still fall by {gain:.2g}; "
+        "check the scale of the data, simplify the random effects, or pass other start values."
+    )
+
+
+def _curvature(point: Evaluation) -> float:
+    """Smallest eigenvalue of the scaled Hessian."""
+    if not len(point.gradient):
+        return 1.0
+    scale = curvature_scale(point.hessian)
+    return float(np.linalg.eigvalsh(point.hessian / np.outer(scale, scale))[0])

@@ -34,8 +34,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hglm.criteria.linear_problem import LinearProblem
-from hglm.criteria.profiled import evaluate
+from hglm.criteria.profiled import exact_hessian
 from hglm.fitting.record import Estimates
 from hglm.inference.directions import theta_directions
 from hglm.inference.level_traces import is_cheap, level_traces
@@ -57,8 +56,6 @@ SAME = 1e-8
 """Relative difference of degrees of freedom that are one number."""
 RANK = 1.5e-8
 """Eigenvalues of LCL' this much smaller than the largest show rows that repeat others."""
-STEP = 1e-4
-"""Relative step of central differences."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +159,7 @@ def _hessian(
     if is_cheap(s.solution.factor):
         H[:m, :m] = _exact(s, theta, reml, directions, first)
     else:
-        H[:m, :m] = _differences(s.problem, theta, reml) + np.outer(quad, quad) / (nu * sigma2**2)
+        H[:m, :m] = exact_hessian(s.problem, theta, reml) + np.outer(quad, quad) / (nu * sigma2**2)
     return H
 
 
@@ -189,15 +186,3 @@ def _exact(
             if t == u:
                 H[i, j] += 2.0 * np.sum(di * (F[t] @ dj))
     return symmetrise(H)
-
-
-def _differences(problem: LinearProblem, theta: Vector, reml: bool) -> Matrix:
-    """Hessian of the profiled criterion, by central differences of its gradient. (m, m)"""
-    out = np.empty((len(theta), len(theta)))
-    for j in range(len(theta)):
-        step = np.zeros_like(theta)
-        step[j] = STEP * max(0.1, abs(theta[j]))
-        ahead = evaluate(problem, theta + step, reml).gradient
-        behind = evaluate(problem, theta - step, reml).gradient
-        out[j] = (ahead - behind) / (2.0 * step[j])
-    return symmetrise(out)

@@ -119,11 +119,11 @@ def minimise(
     settings.seen(path)
     scale = curvature_scale(point.hessian)
     radius = settings.radius or _newton_length(point, scale)
-    rejected = 0
+    idle = 0  # trials in a row that gained nothing
     while True:
         step, predicted, inside = trust_region_step(point.gradient, point.hessian, scale, radius)
         noise = 1e-14 * max(1.0, abs(point.value))
-        if predicted <= max(settings.tolerance, noise) and (inside or rejected > 8):
+        if predicted <= max(settings.tolerance, noise) and (inside or idle > 8):
             return TrustRegionResult(x, point, step, predicted, len(path), True, tuple(path))
         if len(path) >= settings.max_evaluations or radius < 1e-10:
             return TrustRegionResult(x, point, step, predicted, len(path), False, tuple(path))
@@ -138,11 +138,10 @@ def minimise(
             radius = 0.25 * length
         elif ratio > 0.75 and not inside:
             radius = min(2.0 * radius, settings.max_radius)
+        idle = 0 if actual > settings.tolerance else idle + 1
         if ratio > 1e-4:
-            x, point, rejected = trial, candidate, 0
+            x, point = trial, candidate
             scale = np.maximum(curvature_scale(point.hessian), 0.1 * scale)
-        else:
-            rejected += 1
 
 
 def _newton_length(point: Point, scale: Vector) -> float:
