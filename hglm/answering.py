@@ -239,5 +239,9 @@ class Answering(ABC):
         return vif(self.estimates, self.design.mean)
 
     def conditional_aic(self) -> ConditionalAIC:
-        """Compute the conditional AIC with the correction of Greven & Kneib (2010)."""
+        """Compute the conditional AIC, for predictions about the groups of the data.
+
+        With the correction of Greven & Kneib (2010) for linear models, and those of Lian
+        (2012) and Efron (2004) for Poisson and binomial ones, which take many fits.
+        """
         return conditional_aic(self.estimates, self.design)

@@ -10,7 +10,6 @@ from scipy import stats
 
 import hglm
 from hglm.design import Design
-from hglm.errors import OptionError
 from hglm.fitting.estimate import estimate_linear
 from hglm.fitting.record import Estimates
 from hglm.inference.diagnostics.conditional_aic import conditional_aic
@@ -89,10 +88,3 @@ def test_without_random_effects_it_is_the_ordinary_aic_of_the_ml_fit():
     found = conditional_aic(fit.estimates, fit.design)
     np.testing.assert_allclose(found.rho, 2.0, rtol=1e-12)
     np.testing.assert_allclose(found.caic, fit.estimates.aic, rtol=1e-12)
-
-
-def test_generalised_models_are_refused():
-    cbpp = hglm.load_dataset("cbpp")
-    fit = hglm.fit("cbind(incidence, size - incidence) ~ 1 + (1 | herd)", cbpp, family="binomial")
-    with pytest.raises(OptionError, match="are for linear mixed models"):
-        conditional_aic(fit.estimates, fit.design)

@@ -1,6 +1,8 @@
-"""Conditional AIC of linear mixed models, for questions about these very groups.
+"""Conditional AIC, for questions about these very groups.
 
-    cAIC = -2 log p(y | β̂, b̂, σ̂) + 2(ρ + 1)
+    cAIC = -2 log p(y | β̂, b̂, σ̂) + 2(ρ + 1),     1 for σ, where there is one
+
+Poisson and binomial models have the ρ of `conditional_aic_refits`; of linear ones:
 
 Vaida & Blanchard (2005, Biometrika 92, 351-370) take ρ = tr H, the effective number of
 parameters, as if θ were known, which favours every variance that is not estimated at zero.
@@ -14,7 +16,10 @@ profiled out, ν = n or n - p,
     ρ = tr H + (2/σ²) Σ_jk [(∂²d/∂θ²)^-1]_jk {f̃_j'f̃_k - (y'f̃_k/νσ²) f̃_j'Py}.
 
 A variance estimated at zero drops out. The inverse Hessian is half the covariance of θ̂
-that Satterthwaite's method uses.
+that Satterthwaite's method uses. tr H of a generalised model is that of the penalised
+least squares at the mode (Lu, Hodges & Carlin 2007, Can. J. Stat. 35, 69-87),
+
+    tr H = Σ_i w_i [ZQZ' + X̃(X'WX̃)^-1X̃']_ii,     X̃ = X - ZQZ'WX,  Q = (Z'WZ + Σ^-1)^-1.
 """
 
 from __future__ import annotations
@@ -25,10 +30,14 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import linalg
 
+from hglm.criteria.mode import weights
 from hglm.design import Design
-from hglm.fitting.record import Estimates
+from hglm.families import Response
+from hglm.fitting.record import Estimates, GeneralisedState
+from hglm.inference.diagnostics.conditional_aic_refits import neighbour_correction
 from hglm.inference.diagnostics.weighted_rows import WeightedRows, times_modes, weighted_rows
 from hglm.inference.directions import theta_directions
+from hglm.inference.family_point import family_point, fitted_predictors
 from hglm.inference.residuals import leverage
 from hglm.inference.satterthwaite import satterthwaite
 from hglm.inference.scores import Direction, Scores, first_products, linear_state, scores
@@ -45,19 +54,30 @@ class ConditionalAIC:
     log_likelihood: float
     """log p(y | β̂, b̂, σ̂), by the σ̂ of the fit."""
     rho: float
-    """Σ ∂ŷ_i/∂y_i."""
+    """Σ ∂ŷ_i/∂y_i, or its counterpart for counts: the effective number of parameters."""
     effective: float
     """tr H, θ taken as known."""
 
 
 def conditional_aic(estimates: Estimates, design: Design) -> ConditionalAIC:
-    """Compute the conditional AIC with the correction of Greven and Kneib.
+    """Compute the conditional AIC with a correction for the estimation of θ.
 
     Parameters
     ----------
     estimates, design
-        Of a linear mixed model.
+        Of a linear, Poisson or binomial mixed model. The latter take a fit for each
+        response above zero, or two for each proportion, of rows that differ.
     """
+    state = estimates.state
+    if isinstance(state, GeneralisedState):
+        rho = neighbour_correction(estimates, state, design)
+        log_likelihood = _log_density(estimates, state, design)
+        effective = _penalised_trace(state)
+        return ConditionalAIC(2.0 * (rho - log_likelihood), log_likelihood, rho, effective)
+    return _linear(estimates, design)
+
+
+def _linear(estimates: Estimates, design: Design) -> ConditionalAIC:
     rows = weighted_rows(estimates, design, "Conditional AICs")
     h = leverage(estimates, design)
     effective = float(h.sum() if design.frequencies is None else h @ design.frequencies)
@@ -74,6 +94,31 @@ def conditional_aic(estimates: Estimates, design: Design) -> ConditionalAIC:
         rho=rho,
         effective=effective,
     )
+
+
+def _log_density(estimates: Estimates, state: GeneralisedState, design: Design) -> float:
+    """log p(y | β̂, b̂)."""
+    point = family_point(state, design, fitted_predictors(estimates))
+    data = Response(design.y, point.sizes)
+    return float(state.problem.likelihood.family.kernel(data)(point).value.sum())
+
+
+def _penalised_trace(state: GeneralisedState) -> float:
+    """Compute tr H at the mode."""
+    problem, mode = state.problem, state.evaluation.mode
+    assert mode is not None  # the fit has converged
+    (w,) = weights(problem, mode.jet).values()  # one predictor
+    X = problem.fixed[0].X
+    assert X is not None
+    inner, parts, pattern = X.copy(), np.zeros(problem.n), problem.pattern
+    if pattern.groupings:
+        _, diagonal, cells = mode.factor.inverse_on_pattern()
+        (parts,) = pattern.variances(diagonal, cells).values()
+        for j, x in enumerate(X.T):
+            inner[:, j] -= pattern.apply(mode.factor.modes(pattern.sums({0: w * x})), {})[0]
+    information = X.T @ (w[:, None] * inner)
+    lines = np.einsum("ni,ni->n", inner @ np.linalg.pinv(information), inner)
+    return float(w @ (parts + lines))
 
 
 def _correction(rows: WeightedRows, estimates: Estimates, design: Design) -> float:
