@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from hglm.criteria.profiled import differenced_hessian
 from hglm.design import Design
 from hglm.errors import OptionError
 from hglm.fitting.estimate import estimate_linear
@@ -131,7 +132,7 @@ def test_exact_hessian_is_the_difference_of_gradients(model: str, reml: bool) ->
     profiled = module._exact(s, state.theta, reml, directions, first) - np.outer(quad, quad) / (
         state.problem.nobs - reml * state.problem.p
     )
-    expected = module._differences(state.problem, state.theta, reml)
+    expected = differenced_hessian(state.problem, state.theta, reml)
     scale = np.sqrt(np.abs(np.diag(expected)).max())
     np.testing.assert_allclose(profiled / scale, expected / scale, rtol=1e-6, atol=2e-7 * scale)
 

@@ -36,7 +36,7 @@ from hglm.numerics.factor import Factor, factorise
 from hglm.numerics.triangular import solve_triangular
 from hglm.typing import Matrix, Vector
 
-__all__ = ["Evaluation", "Solution", "evaluate", "exact_hessian", "solve"]
+__all__ = ["Evaluation", "Solution", "evaluate", "differenced_hessian", "solve"]
 
 STEP = 1e-4
 """Relative step of central differences."""
@@ -147,7 +147,7 @@ def evaluate(problem: LinearProblem, theta: Vector, reml: bool) -> Evaluation:
     return Evaluation(s.value, gradient, hessian, F, s)
 
 
-def exact_hessian(problem: LinearProblem, theta: Vector, reml: bool) -> Matrix:
+def differenced_hessian(problem: LinearProblem, theta: Vector, reml: bool) -> Matrix:
     """Hessian of the criterion by central differences of its exact gradient. (m, m)"""
     out = np.empty((len(theta), len(theta)))
     for j in range(len(theta)):

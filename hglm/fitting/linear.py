@@ -20,7 +20,7 @@ from scipy import linalg
 from hglm.covariance import Slot
 from hglm.criteria.linear_problem import LinearProblem
 from hglm.criteria.moments import moment_start
-from hglm.criteria.profiled import Evaluation, Solution, evaluate, exact_hessian, solve
+from hglm.criteria.profiled import Evaluation, Solution, evaluate, differenced_hessian, solve
 from hglm.errors import FitError
 from hglm.fitting.boundary import null_spaces, openings, starts_by_moments, with_slot
 from hglm.fitting.certificate import Certificate
@@ -121,7 +121,7 @@ def fit_linear(
         path += better.path
         best = better if better.point.value < best.point.value else best
     if _is_saddle(problem, best):
-        exact = minimise(_with_exact_hessian(problem, objective, reml), best.x, patient)
+        exact = minimise(_with_differenced_hessian(problem, objective, reml), best.x, patient)
         path += exact.path
         best = exact
     theta, solution = _finish(problem, best, reml)
@@ -137,14 +137,14 @@ def _is_saddle(problem: LinearProblem, result: Result) -> bool:
     return not result.converged or _curvature(result.point) < -FLAT
 
 
-def _with_exact_hessian(
+def _with_differenced_hessian(
     problem: LinearProblem, objective: Callable[[Vector], Evaluation], reml: bool
 ) -> Callable[[Vector], Evaluation]:
     def exact(theta: Vector) -> Evaluation:
         found = objective(theta)
         if not np.isfinite(found.value):
             return found
-        return replace(found, hessian=exact_hessian(problem, theta, reml))
+        return replace(found, hessian=differenced_hessian(problem, theta, reml))
 
     return exact
 

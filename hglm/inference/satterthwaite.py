@@ -34,7 +34,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hglm.criteria.profiled import exact_hessian
+from hglm.criteria.profiled import differenced_hessian
 from hglm.fitting.record import Estimates
 from hglm.inference.directions import theta_directions
 from hglm.inference.level_traces import is_cheap, level_traces
@@ -159,7 +159,9 @@ def _hessian(
     if is_cheap(s.solution.factor):
         H[:m, :m] = _exact(s, theta, reml, directions, first)
     else:
-        H[:m, :m] = exact_hessian(s.problem, theta, reml) + np.outer(quad, quad) / (nu * sigma2**2)
+        H[:m, :m] = differenced_hessian(s.problem, theta, reml) + np.outer(quad, quad) / (
+            nu * sigma2**2
+        )
     return H
 
 
