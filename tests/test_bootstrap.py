@@ -127,6 +127,22 @@ def test_statistics_of_the_fit_are_its_estimates() -> None:
     assert b.observed["days"] == sleep().params["days"]
 
 
+def test_structured_terms_are_followed_by_their_own_parameters() -> None:
+    rng = np.random.default_rng(5)
+    g, t = np.repeat(np.arange(15), 5), np.tile(np.arange(5), 15)
+    noise = rng.normal(size=75)
+    y = np.repeat(rng.normal(size=15), 5) + 0.3 * t + noise
+    frame = pd.DataFrame({"g": g, "t": t, "f": t.astype(str), "y": y})
+    fit = hglm.fit("y ~ t + ar1(0 + t | g)", frame)
+    b = run(fit, 4)
+    assert list(b.values.columns) == ["sd(t | g)", "rho(t | g)", "sigma", "Intercept", "t"]
+    assert b.observed["rho(t | g)"] == fit.varcorr["sdcor"][1]
+    assert b.values["rho(t | g)"].between(-1.0, 1.0).all()
+    cs = hglm.fit("y ~ t + cs(0 + f | g)", frame.query("t < 2"), dispersion="~ 0")
+    own = ["sd(f[0] | g)", "sd(f[1] | g)", "rho(f | g)"]
+    assert list(run(cs, 2).observed.index)[:3] == own
+
+
 def test_coefficients_of_other_predictors_are_followed_too() -> None:
     rng = np.random.default_rng(2)
     frame = data_frame().assign(k=rng.poisson(3.0, 90) * rng.binomial(1, 0.7, 90))

@@ -39,6 +39,7 @@ from hglm.inference.bootstrap_intervals import (
     check_replicates,
     fewest,
 )
+from hglm.inference.bootstrap_statistics import has_structure
 from hglm.inference.resampling import ROWS, check_groups, independent_units
 from hglm.inference.simulate import RandomDraws
 from hglm.numerics.replicates import check_count, run_replicates, spawn
@@ -163,7 +164,7 @@ def bootstrap(
     task: Draws
     if unit is not None:
         task = ResampledDraws(estimates, design, unit, follow, tuple(observed))
-    elif statistic is None:
+    elif statistic is None and not has_structure(estimates):
         task = RefittedDraws(estimates, design, random, make_refitter(estimates, design))
     else:
         task = CompleteDraws(estimates, design, random, follow, tuple(observed))

@@ -12,8 +12,8 @@ from hglm.design.arrays import Design
 from hglm.errors import FitError, HglmError, OptionError
 from hglm.fitting.record import Estimates
 from hglm.fitting.refit import refit
-from hglm.fitting.refit_record import Refits, Refitter
-from hglm.inference.bootstrap_statistics import parameter_names, parameter_values
+from hglm.fitting.refit_record import Refitter
+from hglm.inference.bootstrap_statistics import parameter_values, structured_parameters
 from hglm.inference.diagnostics.subset import take_rows
 from hglm.inference.resampling import ROWS, draw_design, group_codes, independent_units
 from hglm.inference.simulate import RandomDraws, simulate
@@ -138,9 +138,7 @@ def draw_responses(
 
 def default_statistic(estimates: Estimates, design: Design) -> dict[str, float]:
     """All parameters by name."""
-    names = parameter_names(estimates, design.mean.names)
-    values = parameter_values(estimates, Refits.of(estimates))[0]
-    return dict(zip(names, map(float, values), strict=True))
+    return structured_parameters(estimates, design.mean.names)
 
 
 def leave_out(

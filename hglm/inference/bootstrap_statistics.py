@@ -16,7 +16,13 @@ from hglm.fitting.record import Estimates, TermEstimate
 from hglm.fitting.refit_record import Refits
 from hglm.typing import Matrix, Vector
 
-__all__ = ["named_numbers", "parameter_names", "parameter_values"]
+__all__ = [
+    "has_structure",
+    "named_numbers",
+    "parameter_names",
+    "parameter_values",
+    "structured_parameters",
+]
 
 
 def named_numbers(found: object) -> dict[str, float]:
@@ -90,6 +96,40 @@ def parameter_values(estimates: Estimates, refits: Refits) -> Matrix:
     for predictor in _further(estimates):
         columns += list(refits.others[predictor].T)
     return np.column_stack(columns)
+
+
+def has_structure(estimates: Estimates) -> bool:
+    """Whether some covariances have parameters of their own, such as a range."""
+    return any(term.parameters for term in estimates.terms)
+
+
+def structured_parameters(estimates: Estimates, names: Sequence[str]) -> dict[str, float]:
+    """Compute the parameters of one fit, structured terms by their own.
+
+    As `parameter_names`, but for ``"rho(times | g)"`` and the like in place of all
+    correlations, and ``"sd(times | g)"`` where all coefficients have one.
+    """
+    every = zip(
+        parameter_names(estimates, names),
+        parameter_values(estimates, Refits.of(estimates))[0].tolist(),
+        strict=True,
+    )
+    values = dict(every)
+    out: dict[str, float] = {}
+    for term in estimates.terms:
+        usual = {name: values.pop(name) for name in _term_names(term)}
+        out |= _own_parameters(term) if term.parameters else usual
+    return out | values
+
+
+def _own_parameters(term: TermEstimate) -> dict[str, float]:
+    where = "" if term.predictor == "mean" else f"{term.predictor}: "
+    sds = [] if term.homogeneous else np.sqrt(np.diag(term.covariance)).tolist()
+    out = {
+        f"{where}sd({name} | {term.group})": sd for name, sd in zip(term.names, sds, strict=False)
+    }
+    own = {f"{where}{name}({term.label} | {term.group})": x for name, x in term.parameters.items()}
+    return out | own
 
 
 def _further(estimates: Estimates) -> list[str]:
