@@ -36,7 +36,7 @@ from hglm.numerics.factor import Factor, factorise
 from hglm.numerics.triangular import solve_triangular
 from hglm.typing import Matrix, Vector
 
-__all__ = ["Evaluation", "Solution", "evaluate", "differenced_hessian", "solve"]
+__all__ = ["Evaluation", "Solution", "differenced_hessian", "evaluate", "solve"]
 
 STEP = 1e-4
 """Relative step of central differences."""

@@ -20,7 +20,7 @@ from scipy import linalg
 from hglm.covariance import Slot
 from hglm.criteria.linear_problem import LinearProblem
 from hglm.criteria.moments import moment_start
-from hglm.criteria.profiled import Evaluation, Solution, evaluate, differenced_hessian, solve
+from hglm.criteria.profiled import Evaluation, Solution, differenced_hessian, evaluate, solve
 from hglm.errors import FitError
 from hglm.fitting.boundary import null_spaces, openings, starts_by_moments, with_slot
 from hglm.fitting.certificate import Certificate
