@@ -82,6 +82,57 @@ def test_split_plot_has_two_denominators(ddf: str, kind: int) -> None:
         np.testing.assert_allclose(row["p_value"], stats.f.sf(F, num_df, den_df), rtol=1e-4)
 
 
+def test_one_way_table_of_fixed_batches() -> None:
+    data = load_dataset("dyestuff")
+    batch = means(data, "batch")
+    between, within = np.sum((batch - means(data)) ** 2), np.sum((data["yield"] - batch) ** 2)
+    F = (between / 5) / (within / 24)
+    row = anova("yield ~ batch", data, "satterthwaite").loc["batch"]
+    np.testing.assert_allclose(row["sum_sq"], between, rtol=1e-10)
+    np.testing.assert_allclose(row[["num_df", "den_df"]].astype(float), [5, 24])
+    np.testing.assert_allclose(row["statistic"], F, rtol=1e-10)
+    np.testing.assert_allclose(row["p_value"], stats.f.sf(F, 5, 24), rtol=1e-8)
+
+
+@pytest.mark.parametrize("ddf", METHODS)
+def test_repeated_measures_are_tested_against_subject_by_occasion(ddf: str) -> None:
+    data = load_dataset("sleepstudy").rename(columns={"reaction": "yield"})
+    day = means(data, "days_f") - means(data)
+    rest = data["yield"] - means(data, "days_f") - means(data, "subject") + means(data)
+    F = (np.sum(day**2) / 9) / (np.sum(rest**2) / (9 * 17))
+    row = anova("yield ~ days_f + (1 | subject)", data, ddf).loc["days_f"]
+    np.testing.assert_allclose(row["den_df"], 153, rtol=EXACT)
+    np.testing.assert_allclose(row["statistic"], F, rtol=EXACT)
+    np.testing.assert_allclose(row["p_value"], stats.f.sf(F, 9, 153), rtol=1e-4)
+
+
+MILLET = {
+    "BEACD": (257, 230, 279, 287, 202),
+    "DAEBC": (245, 283, 245, 280, 260),
+    "EBCDA": (182, 252, 280, 246, 250),
+    "ACDEB": (203, 204, 227, 193, 259),
+    "CDBAE": (231, 271, 266, 334, 338),
+}
+"""Yields of millet at five spacings: Snedecor & Cochran (1980), Statistical Methods, 7th ed.,
+table 14.10.1, whose sums of squares are 13601.36, 6146.16, 4156.56 and 12667.28."""
+
+
+@pytest.mark.parametrize("ddf", METHODS)
+def test_latin_square(ddf: str) -> None:
+    i, j = np.indices((5, 5)).reshape(2, -1)
+    data = pd.DataFrame({"yield": np.ravel(list(MILLET.values())).astype(float), "r": i, "c": j})
+    data["spacing"] = list("".join(MILLET))
+    effects = {name: means(data, name) - means(data) for name in ("r", "c", "spacing")}
+    rest = data["yield"] - means(data) - effects["r"] - effects["c"] - effects["spacing"]
+    squares = [np.sum(part**2) for part in (*effects.values(), rest)]
+    np.testing.assert_allclose(squares, [13601.36, 6146.16, 4156.56, 12667.28], atol=0.005)
+    F = (squares[2] / 4) / (squares[3] / 12)
+    row = anova("yield ~ spacing + (1 | r) + (1 | c)", data, ddf).loc["spacing"]
+    np.testing.assert_allclose(row["den_df"], 12, rtol=EXACT)
+    np.testing.assert_allclose(row["statistic"], F, rtol=EXACT)
+    np.testing.assert_allclose(row["p_value"], stats.f.sf(F, 4, 12), rtol=1e-4)
+
+
 @pytest.mark.parametrize("ddf", METHODS)
 def test_random_slopes_are_a_one_sample_t_test_of_the_slopes(ddf: str) -> None:
     data = load_dataset("sleepstudy")
