@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -99,9 +100,7 @@ class GeneralisedProblem:
     @property
     def wanted(self) -> Wanted:
         """Derivatives of the log density that a gradient needs."""
-        inner = sorted({d for owner in self.pattern.predictors for d in owner}) or [0]
-        outer = tuple(d for d in range(len(self.fixed)) if d not in inner)
-        return Wanted(3, tuple(inner), outer)
+        return _wanted(self.pattern.predictors, len(self.fixed))
 
     def theta(self, psi: Vector) -> Vector:
         """Covariance parameters of ψ. (m,)"""
@@ -163,6 +162,13 @@ def generalised_problem(
         nobs=count,
         n=n,
     )
+
+
+@lru_cache(maxsize=256)
+def _wanted(owners: tuple[tuple[int, ...], ...], n_predictors: int) -> Wanted:
+    inner = sorted({d for owner in owners for d in owner}) or [0]
+    outer = tuple(d for d in range(n_predictors) if d not in inner)
+    return Wanted(3, tuple(inner), outer)
 
 
 def _fixed_block(

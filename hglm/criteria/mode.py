@@ -187,8 +187,7 @@ def _penalised(
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         jet = problem.likelihood.derivatives(eta, problem.wanted)
         value = counted(problem, np.broadcast_to(jet.value, (problem.n,))).sum()
-    penalty = sum(float(np.sum(x * x)) for x in u)
-    h = float(-value + 0.5 * penalty)
+    h = float(-value + 0.5 * _inner(u, u))
     return jet, h if np.isfinite(h) else np.inf
 
 
@@ -278,7 +277,7 @@ def _difference(x: Sequence[Matrix], y: Sequence[Matrix]) -> list[Matrix]:
 
 
 def _inner(x: Sequence[Matrix], y: Sequence[Matrix]) -> float:
-    return sum(float(np.sum(a * b)) for a, b in zip(x, y, strict=True))
+    return sum(float(np.vdot(a, b)) for a, b in zip(x, y, strict=True))
 
 
 def _step_size(problem: GeneralisedProblem, d_b: Sequence[Matrix]) -> float:

@@ -127,9 +127,7 @@ def _materialise(
     try:
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("error", DataMismatchWarning)
-            matrices = materializer.get_model_matrix(
-                structured, na_action="ignore", output="pandas"
-            )
+            matrices = materializer.get_model_matrix(structured, na_action="ignore", output="numpy")
     except DataMismatchWarning as error:
         raise _unknown_category(materializer, specs) from error
     except EVALUATION_ERRORS as error:
@@ -208,9 +206,7 @@ def _multiplied(products: Products, data: Mapping[str, pd.Series], index: pd.Ind
 def _columns(model_matrix: ModelMatrix, index: pd.Index) -> Columns:
     spec = model_matrix.model_spec
     names = tuple(spec.column_names)
-    matrix = np.empty((len(index), len(names)), order="F")
-    for j, (_, values) in enumerate(model_matrix.items()):
-        matrix[:, j] = values
+    matrix = np.array(model_matrix, dtype=np.float64, order="F")
     _check_columns(matrix, names, index)
     terms = {
         "Intercept" if str(term) == "1" else str(term): tuple(positions)

@@ -102,7 +102,9 @@ class Jet:
         key = (index,) if isinstance(index, int) else tuple(sorted(index))
         if key not in indices(self.wanted):
             raise KeyError(f"derivative {key} was not asked for in {self.wanted}")
-        return np.broadcast_to(self.terms.get(key, 0.0), self.value.shape)
+        term, shape = self.terms.get(key, 0.0), self.value.shape
+        whole = isinstance(term, np.ndarray) and term.shape == shape
+        return np.asarray(term) if whole else np.broadcast_to(term, shape)
 
     def __add__(self, other: Jet | Term) -> Jet:
         known = dict(self.terms)

@@ -119,7 +119,4 @@ def order_of(strips: Sequence[Strip]) -> int:
 
 def spread(g: Grouping, values: Vector) -> Vector:
     """Value of each row's level. (n_levels,) -> (n,)"""
-    if g.starts is not None:
-        out: Vector = np.repeat(values, np.diff(np.append(g.starts, len(g.codes))))
-        return out
     return np.take(values, g.codes, mode="clip")
