@@ -30,7 +30,7 @@ definite, or the point is infeasible.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,7 +43,7 @@ from hglm.numerics.factor import Factor, factorise
 from hglm.numerics.gramian import batched_apply
 from hglm.typing import Matrix, Vector
 
-__all__ = ["Mode", "counted", "find_mode", "is_quadratic", "weights"]
+__all__ = ["Mode", "counted", "find_mode", "is_quadratic", "least_information", "weights"]
 
 MAX_STEP = 6.0
 """Largest change of a linear predictor in one step: exp(6) is a factor of 400."""
@@ -205,7 +205,7 @@ def _factor(
 ) -> Factor | None:
     """Factor of Λ'Z'WZΛ + I; None where it is not positive definite."""
     W = weights(problem, jet, absolute)
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         try:
             factor = factorise(problem.pattern.gramian(W), problem.plan, T)
         except FitError:
@@ -218,6 +218,18 @@ def _factor(
 
 def _is_definite(factor: Factor) -> bool:
     """Whether every level's block is positive definite: its determinant does not tell."""
+    blocks = (K for K in _own_blocks(factor) if len(K) > 1)
+    return not any(np.isnan(cholesky(K)).any() for K in blocks)
+
+
+def least_information(mode: Mode) -> float:
+    """Smallest eigenvalue of Λ'Z'WZΛ + I among single levels, the prior's being one."""
+    smallest = [np.linalg.eigvalsh(K.transpose(2, 0, 1)).min() for K in _own_blocks(mode.factor)]
+    return float(min(smallest, default=1.0))
+
+
+def _own_blocks(factor: Factor) -> Iterator[Matrix]:
+    """Λ'Z'WZΛ + I of each eliminated group's levels. (k, k, q)"""
     eliminated = [(step.A, t) for step, t in zip(factor.steps, factor.T, strict=False)]
     if factor.crossed is not None:
         main = len(factor.steps) + factor.crossed.plan.main
@@ -225,9 +237,7 @@ def _is_definite(factor: Factor) -> bool:
     for A, t in eliminated:
         K = congruence(t.T, A)
         K[np.arange(len(t)), np.arange(len(t))] += 1.0
-        if len(t) > 1 and np.isnan(cholesky(K)).any():
-            return False
-    return True
+        yield K
 
 
 def _newton(

@@ -104,17 +104,36 @@ class Binomial(Family):
 
 
 def _logit_kernel(data: Response) -> Kernel:
-    """y η - log(1 + exp η), times the trials."""
-    y, trials = data.y, data.sizes.trials
-    constant = 0.0 if trials is None else log_binomial_coefficient(y, trials)
+    """y η - log(1 + exp η) for single trials; see `_counted_logit_kernel` for more."""
+    if data.sizes.trials is not None:
+        return _counted_logit_kernel(data)
+    y = data.y
 
     def log_density(point: Point) -> Jet:
         eta = point.predictors[0]
         value, *slopes = special.softplus(eta.value, eta.depth)
-        terms = [y * eta.value - value, *(y - s if k == 0 else -s for k, s in enumerate(slopes))]
-        if trials is None:
-            return eta.compose(*terms)
-        return eta.compose(terms[0] * trials + constant, *(t * trials for t in terms[1:]))
+        return eta.compose(
+            y * eta.value - value, *(y - s if k == 0 else -s for k, s in enumerate(slopes))
+        )
+
+    return log_density
+
+
+def _counted_logit_kernel(data: Response) -> Kernel:
+    """Return s log μ + f log(1 - μ) from counts s and f: precise for a few of 1e12, too."""
+    count, failures, constant = successes(data)
+    trials = count + failures
+
+    def log_density(point: Point) -> Jet:
+        eta = point.predictors[0]
+        far = np.log1p(np.exp(-np.abs(eta.value)))
+        right, left = np.maximum(eta.value, 0.0), np.maximum(-eta.value, 0.0)
+        terms = [constant - count * left - failures * right - trials * far]
+        if eta.depth:
+            p, *slopes = special.sigmoid(eta.value, eta.depth - 1)
+            complement = special.sigmoid(-eta.value, 0)[0]
+            terms += [count * complement - failures * p, *(-trials * s for s in slopes)]
+        return eta.compose(*terms)
 
     return log_density
 

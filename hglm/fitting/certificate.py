@@ -4,7 +4,33 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Certificate"]
+__all__ = ["Certificate", "Unbounded"]
+
+
+@dataclass(frozen=True, slots=True)
+class Unbounded:
+    """Coefficients of one predictor without a finite estimate."""
+
+    predictor: str
+    """``"mean"``, ``"zero_inflation"``, ..."""
+    names: tuple[str, ...]
+    signs: tuple[int, ...]
+    """To which infinity each of them runs, as far as the search went; 0 where it stayed."""
+    rows: int
+    """Rows that are separated; 0 where the parameter is at a limit of another kind."""
+    complete: bool
+    """Whether all rows are separated."""
+
+    @property
+    def label(self) -> str:
+        """The coefficients in words."""
+        of = "" if self.predictor in ("mean", *self.names) else f" ({self.predictor})"
+        return ", ".join(f"`{name}`" for name in self.names) + of
+
+    @property
+    def separated(self) -> bool:
+        """Whether it is separation: rows whose responses the coefficients tell for certain."""
+        return self.rows > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,5 +59,7 @@ class Certificate:
     laplace_error: float | None = None
     """Estimate of the log likelihood less its Laplace approximation; None where the
     likelihood is exact or integrated by quadrature, or the error is not estimated."""
+    unbounded: tuple[Unbounded, ...] = ()
+    """Coefficients that separation, or a limit of the model, leaves no finite estimate."""
     message: str = ""
     """One sentence."""

@@ -22,6 +22,7 @@ from hglm.fitting.generalised_start import generalised_start
 from hglm.fitting.methods import Laplace, Quadrature
 from hglm.fitting.record import Coefficients, Estimates, GeneralisedState
 from hglm.fitting.term_estimates import standard_theta, term_estimates, user_theta
+from hglm.fitting.unbounded import flat_covariance, with_names
 from hglm.numerics.positive import covariance_of
 from hglm.numerics.threads import single_thread
 from hglm.numerics.trust_region import TrustRegion
@@ -133,6 +134,7 @@ def _estimates(
     b = [x + d for x, d in zip(mode.b, mode.d_b, strict=True)]
     effects = problem.pattern.apply(b, {})
     covariance = covariance_of(optimum.hessian, problem.n_fixed)
+    covariance = covariance + flat_covariance(psi, optimum.flats)
     coefficients = {}
     for d, block in enumerate(problem.fixed):
         eta = block.predictor(psi)
@@ -166,7 +168,7 @@ def _estimates(
         nobs=problem.nobs,
         n_parameters=problem.n_fixed + problem.layout.n_theta,
         linear_predictor=mean.linear_predictor,
-        certificate=optimum.certificate,
+        certificate=with_names(optimum.certificate, optimum.flats, predictors),
         state=GeneralisedState(problem, psi, optimum.evaluation, optimum.hessian),
         path=optimum.path,
         others=coefficients,

@@ -20,9 +20,12 @@ import numpy as np
 from hglm.criteria.generalised_problem import GeneralisedProblem
 from hglm.criteria.information import working_information
 from hglm.criteria.laplace import MarginalEvaluation, evaluate_laplace
+from hglm.criteria.mode import least_information
 from hglm.criteria.mode_slopes import mode_slopes
+from hglm.errors import FitError
 from hglm.fitting.boundary import null_spaces, openings, with_slot
 from hglm.fitting.certificate import Certificate
+from hglm.fitting.unbounded import Flat, curved, flat_directions, without_flats
 from hglm.numerics.quasi_newton import QuasiNewtonResult, minimise_sr1
 from hglm.numerics.trust_region import TrustRegion, curvature_scale
 from hglm.typing import Matrix, Vector
@@ -35,6 +38,23 @@ PROBE = 0.1
 """Standard deviation at which a null direction is tested."""
 LOOSE, TIGHT = 1e-6, 1e-11
 """Tolerances of the mode's decrement while searching, and at the end."""
+GAIN = 1e-7
+"""A deviance lower by this is lower."""
+NEGATIVE = -1e-3
+"""Eigenvalue of the scaled Hessian that may be more than an error of differences: then it is
+seen whether the deviance falls along its direction, at these distances."""
+STRIDES = (1.0, -1.0, 0.2, -0.2, 0.04, -0.04, 0.01, -0.01)
+OPENINGS, ESCAPES = 4, 3
+"""How often the search is taken up again off a boundary, and off a saddle."""
+BREAKDOWN = 0.1
+"""Information on a level's random effects, prior included, below which Laplace's approximation
+fails: the prior alone has 1."""
+CONVERGED = "Converged: the gradient vanishes at the optimum."
+IMPOSSIBLE = (
+    "The search cannot start: at the start values the model gives the data no probability. The "
+    "link may not reach all means, as log and identity do not; choose another link, or pass a "
+    "`start` with smaller variances."
+)
 Result = QuasiNewtonResult[MarginalEvaluation]
 
 
@@ -49,6 +69,8 @@ class GeneralisedOptimum:
     """(n_fixed + m,) squared: of the deviance, by differences of its exact gradient."""
     certificate: Certificate
     path: tuple[tuple[Vector, float], ...]
+    flats: tuple[Flat, ...] = ()
+    """Coefficients that run away, predictor by predictor."""
 
 
 class Criterion(Protocol):
@@ -85,27 +107,81 @@ def fit_generalised(
         Of the trust region.
     """
     settings = TrustRegion() if settings is None else settings
+    optimum, way = _search(problem, start, criterion, settings)
+    for _ in range(ESCAPES):
+        if way is None:
+            break
+        other, way = _search(problem, way, criterion, settings, optimum.path)
+        if other.evaluation.value > optimum.evaluation.value - GAIN:
+            break
+        optimum = other
+    return optimum
+
+
+def _search(
+    problem: GeneralisedProblem,
+    start: Vector,
+    criterion: Criterion,
+    settings: TrustRegion,
+    path: Sequence[tuple[Vector, float]] = (),
+) -> tuple[GeneralisedOptimum, Vector | None]:
+    """Go downhill from one start, off boundaries where that is lower, and look at the end.
+
+    Returns
+    -------
+    optimum
+    way
+        Off it, where it is a saddle; else None.
+    """
 
     def objective(psi: Vector, warm: MarginalEvaluation | None) -> MarginalEvaluation:
-        return criterion(problem, psi, _mode_of(warm), LOOSE)
+        point = criterion(problem, psi, _mode_of(warm), LOOSE)
+        if warm is None and point.mode is None:
+            raise FitError(IMPOSSIBLE)
+        return point
 
     def metric(psi: Vector, point: MarginalEvaluation) -> Matrix:
         return working_information(problem, psi, point)
 
     best = minimise_sr1(objective, start, metric, settings)
-    path = list(best.path)
-    outward: Vector | None = None
-    for _ in range(3):
-        outward = _outward(problem, criterion, best, path)
+    path = [*path, *best.path]
+    outward = _outward(problem, criterion, best, path)
+    for _ in range(OPENINGS):
         if outward is None:
             break
         better = minimise_sr1(objective, outward, metric, settings)
         path += better.path
         best = better if better.point.value < best.point.value else best
+        outward = _outward(problem, criterion, best, path)
     psi, evaluation = _finish(problem, criterion, best)
-    hessian = _hessian(problem, criterion, psi, evaluation)
-    certificate = _certify(problem, best, psi, evaluation, hessian, outward is None, len(path))
-    return GeneralisedOptimum(psi, evaluation, hessian, certificate, tuple(path))
+    flats = flat_directions(problem, psi, evaluation)
+    rough = _hessian(problem, criterion, psi, evaluation)
+    hessian = curved(rough, flats)
+    way = _off_saddle(problem, criterion, psi, evaluation, hessian)
+    ended = (best.converged or bool(flats)) and outward is None and way is None
+    slope = without_flats(evaluation.gradient, rough, flats)
+    certificate = _certify(problem, psi, evaluation, hessian, slope, ended, len(path))
+    return GeneralisedOptimum(psi, evaluation, hessian, certificate, tuple(path), flats), way
+
+
+def _off_saddle(
+    problem: GeneralisedProblem,
+    criterion: Criterion,
+    psi: Vector,
+    at: MarginalEvaluation,
+    hessian: Matrix,
+) -> Vector | None:
+    """Point of lower deviance along the direction of most negative curvature, if any."""
+    if not np.all(np.isfinite(hessian)) or not hessian.size:
+        return None
+    scale = np.sqrt(np.maximum(np.abs(np.diagonal(hessian)), 1e-8))
+    values, vectors = np.linalg.eigh(hessian / np.outer(scale, scale))
+    if values[0] > NEGATIVE:
+        return None
+    ways = [psi + t * vectors[:, 0] / scale for t in STRIDES]
+    ends = [criterion(problem, way, _mode_of(at), LOOSE).value for way in ways]
+    lowest = int(np.argmin(ends))
+    return ways[lowest] if ends[lowest] < at.value - GAIN else None
 
 
 def _mode_of(at: MarginalEvaluation | None) -> Sequence[Matrix] | None:
@@ -127,7 +203,7 @@ def _outward(
             probe = np.concatenate([best.x[: problem.n_fixed], opened])
             point = criterion(problem, probe, _mode_of(best.point), LOOSE)
             path.append((probe, point.value))
-            if point.value < best.point.value - 1e-7:
+            if point.value < best.point.value - GAIN:
                 return probe
     return None
 
@@ -175,26 +251,23 @@ def _hessian(
 
 def _certify(
     problem: GeneralisedProblem,
-    best: Result,
     psi: Vector,
     final: MarginalEvaluation,
     hessian: Matrix,
-    boundary_optimal: bool,
+    slope: tuple[Vector, float],
+    ended: bool,
     evaluations: int,
 ) -> Certificate:
     null = null_spaces(problem.layout, problem.theta(psi), 1e-4)
-    scale = np.sqrt(np.maximum(np.abs(np.diagonal(hessian)), 1e-8))
+    across, left = slope
+    least = 1e-5 if left else 1e-8  # a variance is level, too, where rows no longer pull
+    scale = np.sqrt(np.maximum(np.abs(np.diagonal(hessian)), least))
     finite = bool(np.all(np.isfinite(hessian)))
     eigenvalues = np.linalg.eigvalsh(hessian / np.outer(scale, scale)) if finite else [np.nan]
-    gradient = final.gradient / scale
-    gain = float(0.5 * gradient @ gradient) if len(gradient) else 0.0
-    converged = bool(boundary_optimal and best.converged and gain < 1e-3 and eigenvalues[0] > -1e-3)
-    message = (
-        "Converged: the gradient vanishes at the optimum."
-        if converged
-        else f"Not converged: the deviance may still fall by about {gain:.2g}; "
-        "simplify the model, rescale predictors, or pass other start values."
-    )
+    gradient = across / scale
+    gain = (float(0.5 * gradient @ gradient) if len(gradient) else 0.0) + left
+    converged = bool(ended and finite and gain < 1e-3)
+    message = CONVERGED if converged else _explain(final, gain)
     return Certificate(
         converged=converged,
         gain=gain,
@@ -204,4 +277,18 @@ def _certify(
         singular=bool(null),
         boundary=tuple(i for i, _ in null),
         message=message,
+    )
+
+
+def _explain(final: MarginalEvaluation, gain: float) -> str:
+    """Say why a search has not converged, and what to do."""
+    if final.mode is None or least_information(final.mode) < BREAKDOWN or not np.isfinite(gain):
+        return (
+            "Not converged: near the point reached the random effects of some level have no "
+            "clear mode, so that the approximation of the likelihood breaks down; simplify the "
+            "random part, search from more starts, or use method=hglm.Quadrature()."
+        )
+    return (
+        f"Not converged: the deviance may still fall by about {gain:.2g}; simplify the model, "
+        "rescale predictors, or search from more starts."
     )

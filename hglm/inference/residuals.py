@@ -137,6 +137,12 @@ def _sigma(estimates: Estimates) -> float:
     return estimates.sigma
 
 
+def _over_sd(difference: Vector, variance: Vector) -> Vector:
+    """Differences in standard deviations; of none, where the fit is certain of what was seen."""
+    sd = np.sqrt(np.maximum(variance, 0.0))
+    return np.divide(difference, sd, out=np.zeros_like(difference), where=sd > 0.0)
+
+
 def _of_family(state: GeneralisedState, estimates: Estimates, design: Design, kind: str) -> Vector:
     """Residuals of a generalised model. (n,)"""
     family = state.problem.likelihood.family
@@ -145,7 +151,7 @@ def _of_family(state: GeneralisedState, estimates: Estimates, design: Design, ki
     if kind == "response":
         return design.y - mean
     if kind == "pearson":
-        return (design.y - mean) / np.sqrt(variance)
+        return _over_sd(design.y - mean, variance)
     if kind != "deviance":
         raise OptionError(
             f"Residuals of kind {kind!r} are for linear mixed models; choose response, deviance "

@@ -22,6 +22,7 @@ from hglm.report.wording import (
     group_counts,
     model_title,
     singular_notes,
+    unbounded_notes,
 )
 from hglm.typing import Vector
 
@@ -81,6 +82,7 @@ def summarise(
         tables=tuple(table for table in tables if len(table.frame)),
         notes=(
             *design.notes,
+            *unbounded_notes(estimates.certificate),
             *singular_notes(estimates, design),
             *overdispersion_notes(estimates, design),
             certificate_note(estimates.certificate),

@@ -8,7 +8,7 @@ from itertools import combinations
 import numpy as np
 
 from hglm.design.arrays import Design
-from hglm.fitting.certificate import Certificate
+from hglm.fitting.certificate import Certificate, Unbounded
 from hglm.fitting.record import Estimates, TermEstimate
 from hglm.inference.diagnostics.robust_covariance import RobustCovariance
 from hglm.inference.tests import Ddf
@@ -22,6 +22,7 @@ __all__ = [
     "group_counts",
     "model_title",
     "singular_notes",
+    "unbounded_notes",
 ]
 
 KINDS: Mapping[str, tuple[str, str]] = {
@@ -65,6 +66,13 @@ SIMPLIFY = (
 )
 
 
+SEPARATED = (
+    "The size of such a coefficient, its standard error and its Wald test mean nothing; the "
+    "likelihood, and coefficients not named here, are valid. Test the term by likelihood ratio "
+    "(hglm.compare with the model without it), merge levels of rare outcomes, or leave it out."
+)
+
+
 def model_title(estimates: Estimates) -> str:
     """Say what was fitted, and how."""
     kind, method = KINDS.get(estimates.method, ("Generalised linear", estimates.method))
@@ -103,6 +111,44 @@ def certificate_note(certificate: Certificate) -> str:
         f"{certificate.message} Largest scaled gradient {certificate.gradient:.1e}; "
         f"the criterion could still fall by {certificate.gain:.1e}."
     )
+
+
+def unbounded_notes(certificate: Certificate) -> tuple[str, ...]:
+    """Explain coefficients without a finite estimate: why, what it means, what to do."""
+    notes = [_unbounded(found) for found in certificate.unbounded]
+    if any(found.separated for found in certificate.unbounded):
+        notes.append(SEPARATED)
+    return tuple(notes)
+
+
+def _unbounded(found: Unbounded) -> str:
+    """Say what runs away, and why."""
+    of = "" if found.predictor in ("mean", *found.names) else f" ({found.predictor})"
+    going = _going(found)
+    if not found.separated:
+        return (
+            f"At a limit of the model{of}: {going}. A simpler model without it describes the "
+            "data as well, and the other estimates stand."
+        )
+    if found.complete:
+        return (
+            f"Complete separation{of}: the predictors tell all {found.rows} responses without "
+            f"error, and the likelihood rises for ever while {going}."
+        )
+    return (
+        f"Separation{of}: {found.rows} rows have only the most extreme response that their "
+        f"predictors could give them, and the likelihood rises for ever while {going}."
+    )
+
+
+def _going(found: Unbounded) -> str:
+    """Say where each coefficient goes."""
+    ends = {1: "to +∞", -1: "to -∞"}
+    parts: list[str] = []
+    for name, sign in zip(found.names, found.signs, strict=True):
+        verb = "" if any(" tends " in part for part in parts) else "tends "
+        parts.append(f"`{name}` {verb}{ends[sign]}" if sign else f"`{name}` is undetermined")
+    return ", ".join(parts)
 
 
 def singular_notes(estimates: Estimates, design: Design) -> tuple[str, ...]:

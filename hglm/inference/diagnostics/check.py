@@ -66,6 +66,7 @@ def check(
     """
     single = (
         _convergence(estimates),
+        _separation(estimates),
         _singularity(estimates),
         _laplace(estimates),
         _collinearity(estimates, design),
@@ -92,6 +93,30 @@ def _convergence(estimates: Estimates) -> Finding:
         found,
         "The estimates are not at the optimum and should not be used. Simplify the random part, "
         "or look for groups that determine a coefficient completely.",
+    )
+
+
+def _separation(estimates: Estimates) -> Finding | None:
+    unbounded = estimates.certificate.unbounded
+    if not unbounded:
+        return None
+    names = ", ".join(found.label for found in unbounded)
+    separated = [found for found in unbounded if found.separated]
+    if not separated:
+        return Finding(
+            "limits",
+            "note",
+            f"no finite estimate of {names}",
+            "The parameter is at a limit of the model, and a simpler model without it describes "
+            "the data as well.",
+        )
+    rows = max(found.rows for found in separated)
+    return Finding(
+        "separation",
+        "attention",
+        f"no finite estimate of {names}: {rows} rows have the most extreme response only",
+        "Standard errors and Wald tests of these coefficients mean nothing. Test the term by "
+        "likelihood ratio, merge levels of rare outcomes, or leave it out.",
     )
 
 
