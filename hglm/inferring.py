@@ -124,7 +124,7 @@ class Inferring(ABC):
         statistic
             Takes a fit; returns a number, a vector, a Series or a mapping of numbers, of
             the same names for every fit. All parameters by default, which is also much
-            the fastest.
+            the fastest: they come from fits of many replicates at a time.
         workers
             Processes, -1 for one a core; more than one needs joblib.
         progress
@@ -217,4 +217,5 @@ class _OfFit:
             found = self.function(fit)
         except Exception as error:
             raise FitError(f"The statistic raised {type(error).__name__}: {error}") from error
-        return named_numbers(found)
+        name = getattr(self.function, "__name__", "<lambda>")
+        return named_numbers(found, "statistic" if name == "<lambda>" else name)

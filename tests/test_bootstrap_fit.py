@@ -153,7 +153,7 @@ def test_a_statistic_sees_a_whole_fit_to_the_data_that_were_drawn() -> None:
 
     drawn = sleep().bootstrap(4, seed=3, statistic=rise)
     days = sleep().bootstrap(4, seed=3).replicates["days"]
-    np.testing.assert_allclose(drawn.replicates["statistic"], 9.0 * days, rtol=1e-6)
+    np.testing.assert_allclose(drawn.replicates["rise"], 9.0 * days, rtol=1e-6)
     sizes = sleep().bootstrap(3, seed=1, kind="cases", statistic=lambda fit: fit.nobs)
     assert sizes.replicates["statistic"].tolist() == [180.0] * 3
     levels = sleep().bootstrap(

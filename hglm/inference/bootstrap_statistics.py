@@ -25,14 +25,15 @@ __all__ = [
 ]
 
 
-def named_numbers(found: object) -> dict[str, float]:
+def named_numbers(found: object, name: str = "statistic") -> dict[str, float]:
     """Name the numbers that somebody's function has returned.
 
     Parameters
     ----------
     found
-        A mapping or Series (its names are kept), a number (``"statistic"``), or an array,
-        numbered from zero.
+        A mapping or Series (its names are kept), a number, or an array, numbered from zero.
+    name
+        Of a single number.
 
     Raises
     ------
@@ -55,7 +56,7 @@ def named_numbers(found: object) -> dict[str, float]:
             "mapping of numbers; return one of these."
         )
     labels = values.index if isinstance(values, pd.Series) else range(numbers.size)
-    names = [_flat(label) for label in labels] if numbers.ndim else ["statistic"]
+    names = [_flat(label) for label in labels] if numbers.ndim else [name]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise OptionError(f"The statistic returned {twice!r} twice; give each number its own name.")
