@@ -246,3 +246,30 @@ def test_rows_of_the_fit_are_predicted_as_fitted_with_all_their_predictors(count
     fit = hglm.fit("zero ~ x + (1 | g)", counts, family="poisson", zero_inflation="~ x")
     np.testing.assert_allclose(fit.predict(), fit.fittedvalues)
     np.testing.assert_allclose(fit.predict(), fit.predict(counts))
+
+
+def test_effects_in_further_predictors_are_drawn_afresh_too(counts):
+    """Of a new level: extra zeros with a random share, by 10^6 draws."""
+    rng = np.random.default_rng(6)
+    never = special.expit(1.5 * rng.normal(size=20))[counts["g"].str[1:].astype(int)]
+    data = counts.assign(zero=np.where(rng.uniform(size=200) < never, 0, counts["y"]))
+    fit = hglm.fit("zero ~ x + (1 | g)", data, family="poisson", zero_inflation="~ x + (1 | g)")
+    new = pd.DataFrame({"x": [0.3], "g": ["other"]})
+    found = fit.predict(new, new_levels="population", interval="prediction", level=0.8)
+    population = fit.predict(new, random="none", interval="prediction", level=0.8)
+    np.testing.assert_allclose(found, population)
+    n = 1_000_000
+    x = np.array([1.0, 0.3])
+    sd = fit.varcorr["sdcor"].to_numpy()  # of the mean, of the zeros
+    s = np.sqrt(x @ fit.cov_params().to_numpy() @ x + sd[0] ** 2)
+    rate = np.exp(x @ fit.params + s * rng.normal(size=n))
+    share = special.expit(x @ fit.others["zero_inflation"].beta + sd[1] * rng.normal(size=n))
+    y = np.where(rng.uniform(size=n) < share, 0, rng.poisson(rate))
+    assert sd[1] > 0.5
+    np.testing.assert_allclose(found["std_error"], y.std(), rtol=0.01)
+    for limit, p in (("conf_low", 0.1), ("conf_high", 0.9)):
+        q = found[limit][0]
+        assert np.mean(y < q) < p + 0.002
+        assert np.mean(y <= q) > p - 0.002
+    one = fit.predict(new.assign(g="g1"), interval="prediction")
+    assert one["fit"][0] == fit.predict(new.assign(g="g1"))[0]

@@ -14,8 +14,16 @@ from hglm.errors import DataError, OptionError
 from hglm.fitting.record import Estimates, TermEstimate
 from hglm.formula.hints import did_you_mean
 from hglm.inference.extension import Extended, extend
+from hglm.typing import Vector
 
-__all__ = ["Conditioning", "chosen_groups", "pair_terms", "refuse_new_levels"]
+__all__ = [
+    "Conditioning",
+    "chosen_groups",
+    "other_terms",
+    "pair_terms",
+    "refuse_new_levels",
+    "unseen_variance",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,19 +71,62 @@ def pair_terms(
     """
     of_mean = [term for term in estimates.terms if term.predictor == "mean"]
     groups = chosen_groups((term.group for term in of_mean), random)
-    waiting: dict[str, list[RandomTerm]] = {}
-    for columns in reversed(design.random):
-        waiting.setdefault(columns.group, []).append(columns)
-    found: dict[int, RandomTerm | None] = {}
-    for term in sorted(of_mean, key=lambda term: term.position):
-        of_group = waiting.get(term.group)
-        found[term.position] = of_group.pop() if of_group else None
+    found = _columns_of(of_mean, design)
     return [
         Conditioning(t, found[t.position], t.group in groups)
         if t.predictor == "mean"
         else Conditioning(t, None, chosen=False)
         for t in estimates.terms
     ]
+
+
+def _columns_of(
+    terms: Iterable[TermEstimate], design: PredictorDesign
+) -> dict[int, RandomTerm | None]:
+    """Find the columns of the terms of one predictor, by place in the formula."""
+    waiting: dict[str, list[RandomTerm]] = {}
+    for columns in reversed(design.random):
+        waiting.setdefault(columns.group, []).append(columns)
+    found: dict[int, RandomTerm | None] = {}
+    for term in sorted(terms, key=lambda term: term.position):
+        of_group = waiting.get(term.group)
+        found[term.position] = of_group.pop() if of_group else None
+    return found
+
+
+def other_terms(
+    estimates: Estimates, rows: NewDesign, name: str, random: str | Sequence[str]
+) -> list[Conditioning]:
+    """Match the terms of a further predictor with those in other rows, likewise.
+
+    Parameters
+    ----------
+    name
+        Of the predictor.
+    random
+        As in `chosen_groups`; grouping factors of the mean alone are no matter.
+    """
+    wanted = (random,) if isinstance(random, str) else tuple(random)
+    terms = [term for term in estimates.terms if term.predictor == name]
+    found = _columns_of(terms, rows.predictors[name])
+    return [
+        Conditioning(
+            term,
+            found[term.position],
+            random == "all" or (random != "none" and term.group in wanted),
+        )
+        for term in terms
+    ]
+
+
+def unseen_variance(terms: Iterable[Conditioning], m: int) -> Vector:
+    """z'Σz over the terms and rows that are not conditioned on. (m,)"""
+    out = np.zeros(m)
+    for term in terms:
+        part = term.extended()
+        variance = part.columns.variances(part.covariance)
+        out += np.where(part.columns.codes < 0, variance, 0.0) if term.chosen else variance
+    return out
 
 
 def chosen_groups(known: Iterable[str], random: str | Sequence[str]) -> tuple[str, ...]:

@@ -38,6 +38,7 @@ from hglm.inference.conditioning import (
     chosen_groups,
     pair_terms,
     refuse_new_levels,
+    unseen_variance,
 )
 from hglm.inference.errors_of_fit import joint_covariance
 from hglm.inference.joint_covariance import error_variances, group_rows
@@ -131,7 +132,8 @@ def predict(
     variance = error_variances(joint, design.X, group_rows(joint, columns, len(eta)))
     variance += _open_variance(terms, len(eta))
     if interval == "prediction":
-        variance += _unseen_variance(terms, len(eta))
+        of_mean = (term for term in terms if term.estimate.predictor == "mean")
+        variance += unseen_variance(of_mean, len(eta))
         if responses is not None:
             fit = eta if mean is None else mean(eta)[0]
             limits = predictive_limits(responses, eta, np.sqrt(variance), level)
@@ -200,18 +202,6 @@ def _sampled_effects(
         if columns.n_levels
     }
     return random_part(replace(design, random=unseen), draws)
-
-
-def _unseen_variance(terms: Sequence[Conditioning], m: int) -> Vector:
-    """z'Σz over the terms and rows that are not conditioned on. (m,)"""
-    out = np.zeros(m)
-    for term in terms:
-        if term.estimate.predictor != "mean":
-            continue
-        part = term.extended()
-        variance = part.columns.variances(part.covariance)
-        out += np.where(part.columns.codes < 0, variance, 0.0) if term.chosen else variance
-    return out
 
 
 def _open_variance(terms: Sequence[Conditioning], m: int) -> Vector:

@@ -12,6 +12,7 @@ from hglm.design import Design, DesignSpec, NewDesign
 from hglm.errors import OptionError
 from hglm.families import Family, Sizes
 from hglm.fitting.record import Estimates, GeneralisedState
+from hglm.inference.conditioning import other_terms, unseen_variance
 from hglm.inference.predict import Interval, NewLevels, predict, prediction_rows
 from hglm.inference.predictive import NewResponses
 from hglm.inference.response_scale import category_probabilities, mean_function, other_predictors
@@ -77,7 +78,8 @@ def predict_data(
         mean = mean_function(family, others)
         if interval == "prediction":
             sizes = _sizes(family, design, rows, weights, trials)
-            responses = NewResponses(family, others, sizes)
+            spreads = _spreads(estimates, rows, random)
+            responses = NewResponses(family, others, sizes, spreads)
     found = predict(
         estimates,
         rows,
@@ -110,6 +112,20 @@ def _sizes(
             "on how many; give `trials`, a number or one for each row."
         )
     return Sizes(_kept(trials, rows), _kept(weights, rows))
+
+
+def _spreads(
+    estimates: Estimates, rows: NewDesign, random: str | Sequence[str]
+) -> dict[str, Vector]:
+    """Return the standard deviations of what is drawn afresh, (m,) by further predictor."""
+    out = {}
+    for name in rows.predictors:
+        if name != "mean":
+            terms = other_terms(estimates, rows, name, random)
+            variance = unseen_variance(terms, len(rows.kept))
+            if variance.any():
+                out[name] = np.sqrt(variance)
+    return out
 
 
 def _kept(values: Vector | float | None, rows: NewDesign) -> Vector | None:

@@ -7,9 +7,10 @@ mixture
     G(y) = ∫ F(y | η) φ((η - η̂)/s) dη/s
 
 for its distribution function, F that of the family with its further parameters at their
-estimates. Limits are quantiles of G at (1 ± level)/2; for discrete responses the smallest
-values y with G(y) not below these, so that they are possible responses and hold at least
-`level` of the predictive probability.
+estimates. Random effects in further predictors that are drawn afresh are integrated out
+likewise, by Gauss-Hermite quadrature. Limits are quantiles of G at (1 ± level)/2; for
+discrete responses the smallest values y with G(y) not below these, so that they are
+possible responses and hold at least `level` of the predictive probability.
 
 The integral is a sum over equidistant η, whose error falls faster than any power of the
 step once that is below the scale on which F and φ vary (Trefethen & Weideman 2014, SIAM
@@ -20,23 +21,26 @@ it: those where s is large beside the noise of the family.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
 
 from hglm.families import Family, Point, Sizes, point_at
 from hglm.inference.response_quantiles import Lattice, response_quantiles
-from hglm.typing import AnyArray, Codes, Vector
+from hglm.numerics.gauss_hermite import product_rule
+from hglm.typing import AnyArray, Codes, Matrix, Vector
 
 __all__ = ["NewResponses", "predictive_limits"]
 
 REACH = 8.0
 """Where the integral ends, in standard deviations of η."""
-STEPS = (0.5, 0.125, 0.03125, 0.0078125)
+STEPS = (0.5, 0.25, 0.0625, 0.015625, 0.0078125)
 """Steps of the sum, in standard deviations of η, tried in turn."""
 AGREED = 1e-6
 """Change of a probability that needs no finer step."""
+NODES = 15
+"""For each further predictor in which something is drawn afresh."""
 CHUNK = 200_000
 """Values of F computed at once."""
 
@@ -50,6 +54,8 @@ class NewResponses:
     """Further predictors by name, (m,) or () each."""
     sizes: Sizes
     """Trials and weights of the new responses, (m,)."""
+    spreads: Mapping[str, Vector] = field(default_factory=dict)
+    """Standard deviations (m,) of what is drawn afresh in further predictors, by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +109,7 @@ def predictive_limits(
     left = np.arange(len(eta))
     for step, finer in pairwise((*STEPS, STEPS[-1] / 2.0)):
         change = np.empty(len(left))
-        rows_at_once = max(1, int(CHUNK * finer / (2.0 * REACH)))
+        rows_at_once = max(1, int(CHUNK * finer / (2.0 * REACH)) // len(_rule(responses)[1]))
         for start in range(0, len(left), rows_at_once):
             chunk = slice(start, start + rows_at_once)
             rows = left[chunk]
@@ -126,20 +132,35 @@ def _mixture(
     responses: NewResponses, eta: Vector, std_error: Vector, rows: Codes, step: float
 ) -> _Mixture:
     most = int(REACH / step) if np.any(std_error[rows] > 0.0) else 0
-    z = step * np.arange(-most, most + 1)
-    weights = np.exp(-0.5 * z**2)
-    nodes = eta[rows] + z[:, None] * std_error[rows]
+    own, (drawn, log_weights) = step * np.arange(-most, most + 1), _rule(responses)
+    z = np.repeat(own, len(drawn))
+    weights = np.exp(-0.5 * z**2 + np.tile(log_weights, len(own)))
 
     def tiled(x: AnyArray | None) -> Vector | None:
         return None if x is None else np.tile(x[rows], len(z))
 
     family, sizes = responses.family, responses.sizes
-    others = [responses.others[parameter.name] for parameter in family.parameters[1:]]
+    values = {
+        name: x if np.ndim(x) == 0 else np.tile(x[rows], len(z))
+        for name, x in responses.others.items()
+    }
+    for d, (name, spread) in enumerate(responses.spreads.items()):
+        moved = np.tile(drawn[:, d], len(own))[:, None] * spread[rows]
+        values[name] = values[name] + moved.ravel()
     point = point_at(
-        [nodes.ravel(), *(x if np.ndim(x) == 0 else np.tile(x[rows], len(z)) for x in others)],
+        [
+            (eta[rows] + z[:, None] * std_error[rows]).ravel(),
+            *(values[parameter.name] for parameter in family.parameters[1:]),
+        ],
         Sizes(tiled(sizes.trials), tiled(sizes.weights)),
     )
     trials = sizes.trials[rows] if sizes.trials is not None else np.ones(len(rows))
     proportion = family.support == "proportion"
     lattice = Lattice(family.support, family.discrete, trials if proportion else None)
     return _Mixture(family, point, weights / weights.sum(), lattice)
+
+
+def _rule(responses: NewResponses) -> tuple[Matrix, Vector]:
+    """Nodes (J, d) of what is drawn afresh in d further predictors, and log weights (J,)."""
+    d = len(responses.spreads)
+    return product_rule(NODES, d) if d else (np.zeros((1, 0)), np.zeros(1))

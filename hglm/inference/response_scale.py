@@ -16,8 +16,8 @@ import pandas as pd
 from hglm.design import Design, NewDesign
 from hglm.families import Family, Sizes, Wanted, point_at
 from hglm.families.cumulative import Cumulative
-from hglm.fitting.estimate import random_part
 from hglm.fitting.record import Estimates, GeneralisedState
+from hglm.inference.conditioning import other_terms
 from hglm.inference.family_point import family_point, fitted_predictors, scalar_predictors
 from hglm.typing import Vector
 
@@ -101,13 +101,10 @@ def other_predictors(
         design = rows.predictors.get(name)
         if design is None:
             continue
-        modes = {
-            t.position: t.modes
-            for t in estimates.terms
-            if t.predictor == name
-            and groups != "none"
-            and (groups in ("all", t.group) or t.group in groups)
-        }
-        eta = design.X @ part.beta + random_part(design, modes)
+        eta = design.X @ part.beta
+        for term in other_terms(estimates, rows, name, groups):
+            if term.chosen:
+                extended = term.extended()
+                eta = eta + extended.columns.effects(extended.modes)
         out[name] = eta if design.offset is None else eta + design.offset
     return out
