@@ -14,9 +14,11 @@ from scipy import special
 
 import hglm
 from hglm.errors import DataError, OptionError
+from hglm.fitting.record import LinearState
 from hglm.planning import DataModel
-from hglm.planning.data_model import data_model, draw
+from hglm.planning.data_model import data_model, draw, fit_draw
 from hglm.planning.sizes import resize
+from hglm.planning.start import at_truth
 from hglm.planning.targets import true_value, with_effect, without_variance
 from hglm.planning.tasks import Outcome
 
@@ -152,6 +154,34 @@ def test_related_levels_stay_related() -> None:
     first, second, third = (Y[i::3].mean(axis=0) for i in range(3))
     assert np.corrcoef(first, second)[0, 1] > 0.95
     assert abs(np.corrcoef(first, third)[0, 1]) < 0.2
+
+
+@pytest.mark.parametrize("family", ["gaussian", "nbinom2"])
+def test_searches_start_at_the_truth(family: str) -> None:
+    """Fixed predictors, covariances and dispersion of the start are those assumed."""
+    layout = hglm.simulate_design({"g": 10}, within={"x": [0.0, 1.0, 5.0]})
+    values = {"Intercept": 0.5, "x": 0.2, "sigma": 1.5, "cor(Intercept, x | g)": 0.3}
+    values |= {"sd(Intercept | g)": 0.6, "sd(x | g)": 0.4}
+    model = hglm.assume("y ~ x + (x | g)", layout, values, family)
+    pilot = fit_draw(model, draw(model, np.random.default_rng(1)))
+    start = at_truth(pilot, model)
+    state = start.state
+    if isinstance(state, LinearState):
+        factors = state.problem.user_factors(state.theta)
+        relative = model.terms[0].covariance / 1.5**2
+    else:
+        eta = state.problem.fixed_predictors(state.psi)
+        expected = state.problem.terms.take(model.design.mean.X @ [0.5, 0.2])
+        np.testing.assert_allclose(eta[0], expected, rtol=1e-12)
+        assert state.psi[state.problem.fixed[1].first] == model.scalars["dispersion"]
+        theta = state.problem.theta(state.psi)
+        maps, layout_ = state.problem.terms.maps, state.problem.layout
+        factors = [S @ T for S, T in zip(maps, layout_.term_factors(theta), strict=True)]
+        relative = model.terms[0].covariance
+    np.testing.assert_allclose(factors[0] @ factors[0].T, relative, rtol=1e-9)
+    assert not start.certificate.singular
+    nothing = at_truth(pilot, with_effect(model, "sd(x | g)", 0.0))
+    assert nothing.certificate.singular
 
 
 def test_effects_replace_a_coefficient_or_a_standard_deviation() -> None:
