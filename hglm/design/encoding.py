@@ -127,7 +127,9 @@ def _materialise(
     try:
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("error", DataMismatchWarning)
-            matrices = materializer.get_model_matrix(structured, na_action="ignore", output="numpy")
+            matrices = materializer.get_model_matrix(
+                structured, na_action="ignore", output="pandas"
+            )
     except DataMismatchWarning as error:
         raise _unknown_category(materializer, specs) from error
     except EVALUATION_ERRORS as error:
@@ -206,7 +208,7 @@ def _multiplied(products: Products, data: Mapping[str, pd.Series], index: pd.Ind
 def _columns(model_matrix: ModelMatrix, index: pd.Index) -> Columns:
     spec = model_matrix.model_spec
     names = tuple(spec.column_names)
-    matrix = np.array(model_matrix, dtype=np.float64, order="F")
+    matrix = np.asfortranarray(model_matrix.to_numpy(np.float64))
     _check_columns(matrix, names, index)
     terms = {
         "Intercept" if str(term) == "1" else str(term): tuple(positions)
