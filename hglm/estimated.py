@@ -56,22 +56,22 @@ class Estimated(ABC):
     @property
     def llf(self) -> float:
         """Log likelihood; the restricted one for REML."""
-        return self.estimates.llf
+        return float(self.estimates.llf)
 
     @property
     def deviance(self) -> float:
         """Minus twice the log likelihood (lme4's REML criterion or deviance)."""
-        return self.estimates.deviance
+        return float(self.estimates.deviance)
 
     @property
     def aic(self) -> float:
         """Akaike's information criterion."""
-        return self.estimates.aic
+        return float(self.estimates.aic)
 
     @property
     def bic(self) -> float:
         """Schwarz's information criterion."""
-        return self.estimates.bic
+        return float(self.estimates.bic)
 
     @property
     def nobs(self) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import combinations
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -17,6 +16,7 @@ from hglm.plots import effects, qq
 from hglm.plots.axes import sample_levels
 from hglm.plots.labels import short_labels
 from hglm.plots.profiles import contour
+from picture_checks import empty_panels, overlapping
 
 
 @pytest.fixture(scope="module")
@@ -132,28 +132,6 @@ def test_unknown_terms_and_columns_are_told(fit: hglm.Fit) -> None:
 
 
 # Nothing overlaps, nothing is empty ----------------------------------------------------
-
-
-def overlapping(figure: Any) -> list[tuple[str, str]]:
-    """Pairs of labels of one axis, or of titles, that cover one another."""
-    figure.canvas.draw()
-    out = []
-    texts = [[ax.title for ax in figure.axes if ax.get_title()]]
-    for ax in figure.axes:
-        texts += [
-            [t for t in labels if t.get_visible() and t.get_text()]
-            for labels in (ax.get_xticklabels(), ax.get_yticklabels())
-        ]
-    for group in texts:
-        for a, b in combinations(group, 2):
-            upright = a.get_rotation() == 0.0
-            if upright and a.get_window_extent().overlaps(b.get_window_extent()):
-                out.append((a.get_text(), b.get_text()))
-    return out
-
-
-def empty_panels(figure: Any) -> list[Any]:
-    return [ax for ax in figure.axes if ax.get_visible() and not (ax.lines or ax.collections)]
 
 
 def crowd() -> pd.DataFrame:
