@@ -339,14 +339,15 @@ def test_the_picture_shows_each_power_with_its_interval() -> None:
     lines = [bars.lines[0] for bars in ax.containers]
     for effect, line in zip([0.5, 2.0], lines, strict=True):
         own = frame[frame["effect"] == effect]
-        np.testing.assert_array_equal(line.get_xdata(), own["n_groups"])
+        x = np.asarray(line.get_xdata(), dtype=float)
+        np.testing.assert_allclose(x, own["n_groups"], atol=0.011)  # stands apart
         np.testing.assert_array_equal(line.get_ydata(), own["power"])
     (bar,) = ax.containers[0].lines[2]
     ends = np.array([segment[:, 1] for segment in bar.get_segments()])
     np.testing.assert_allclose(ends, frame.loc[frame["effect"] == 0.5, ["conf_low", "conf_high"]])
     assert ax.get_xlabel() == "Levels of subject"
-    labels = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert labels == ["true value of side[T.r]: 0.5", "true value of side[T.r]: 2"]
+    assert ax.get_legend().get_title().get_text() == "true value of side[T.r]"
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["0.5", "2"]
     _, given = plt.subplots()
     assert hglm.power(paired(), "side[T.r]", n=5, seed=1).plot(given) is given
 

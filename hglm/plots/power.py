@@ -16,6 +16,8 @@ __all__ = ["power_curves"]
 
 STYLES = (("o", "-"), ("s", "--"), ("^", ":"), ("D", "-."), ("v", (0, (5, 1))), ("P", (0, (1, 1))))
 """Marker and line of each curve: to be told apart without colour."""
+DODGE = 0.01
+"""Part of the axis by which curves stand apart, so that no interval hides another."""
 MOST_TICKS = 8
 """Sizes or effects that the axis names one by one."""
 
@@ -43,12 +45,13 @@ def power_curves(
     others = varying[1:]
     curves = list(frame.groupby(others, sort=False)) if others else [((), frame)]
     ax.axhline(wanted, color=LIGHT, linewidth=0.8, linestyle="--")
+    width = DODGE * (frame[x].max() - frame[x].min())
     for i, (values, rows) in enumerate(curves):
         marker, line = STYLES[i % len(STYLES)]
         own = rows.sort_values(x)
         spread = [own["power"] - own["conf_low"], own["conf_high"] - own["power"]]
         ax.errorbar(
-            own[x],
+            own[x] + (i - 0.5 * (len(curves) - 1)) * width,
             own["power"],
             yerr=spread,
             marker=marker,
@@ -57,10 +60,18 @@ def power_curves(
             ecolor=LIGHT,
             capsize=3,
             markersize=5,
-            label=", ".join(f"{labels[o]}: {v:g}" for o, v in zip(others, values, strict=True)),
+            label=", ".join(f"{value:g}" for value in values),
         )
     if others:
-        ax.legend(frameon=False, fontsize=9, loc="best")
+        ax.legend(
+            title=", ".join(labels[o] for o in others),
+            loc="lower center",
+            bbox_to_anchor=(0.5, 1.0),
+            ncols=4,
+            frameon=False,
+            fontsize=9,
+            title_fontsize=9,
+        )
     if frame[x].nunique() <= MOST_TICKS:
         ax.set_xticks(sorted(frame[x].unique()))
     ax.set_ylim(-0.03, 1.03)
