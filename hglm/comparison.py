@@ -14,6 +14,8 @@ from hglm.errors import OptionError
 from hglm.inference.compare import Candidate, compare_table
 from hglm.inference.compare_simulated import with_advice, with_bootstrap, with_exact
 from hglm.report import Report
+from hglm.report.coefficients import other_tables
+from hglm.report.frames import residual_sd
 from hglm.report.side_by_side import Column, side_by_side
 from hglm.result import Fit
 
@@ -157,10 +159,20 @@ def table(
     columns = [
         Column(
             name,
-            f.coefficients(),
+            _all_coefficients(f),
             f.varcorr,
             {"Observations": f.nobs, "Log lik.": f.llf, "AIC": f.aic, "BIC": f.bic},
+            None if residual_sd(f.estimates) is not None else f.sigma,
         )
         for name, f in zip(headings, fits, strict=True)
     ]
     return side_by_side(columns, stars, caption)
+
+
+def _all_coefficients(fit: Fit) -> pd.DataFrame:
+    """Tabulate the fixed effects of the mean, then of further predictors under their names."""
+    others = [
+        part.assign(term=[f"{name.replace('_', ' ')}: {term}" for term in part["term"]])
+        for name, part in other_tables(fit.estimates).items()
+    ]
+    return pd.concat([fit.coefficients(), *others], ignore_index=True)

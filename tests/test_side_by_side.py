@@ -23,9 +23,9 @@ def test_rows_are_coefficients_then_variances_then_figures(fits: list[hglm.Fit])
     assert labels[:3] == ["Intercept", "days", "I(days ** 2)"]
     assert labels[3:7] == [
         "sd Intercept | subject",
-        "sd residual",
         "sd days | subject",
         "cor Intercept, days | subject",
+        "sd residual",
     ]
     assert labels[7:11] == ["Observations", "Log lik.", "AIC", "BIC"]
 
@@ -52,3 +52,18 @@ def test_numbers_are_kept(fits: list[hglm.Fit]) -> None:
 def test_names_must_be_as_many_as_fits(fits: list[hglm.Fit]) -> None:
     with pytest.raises(OptionError, match="2 fits but 1 names"):
         hglm.table(fits, ["only one"])
+
+
+def test_zero_inflation_and_dispersion_have_rows_of_their_own() -> None:
+    ponds = hglm.load_dataset("salamanders")
+    plain = hglm.fit("count ~ mined + (1 | site)", ponds, "poisson")
+    zeros = hglm.fit("count ~ mined + (1 | site)", ponds, "nbinom2", zero_inflation="~ mined")
+    table = hglm.table([plain, zeros], ["Poisson", "zero-inflated"])
+    lines = {line[:28].strip(): line[28:].split("  ") for line in str(table).splitlines()}
+    slope = zeros.others["zero_inflation"].beta[1]
+    shown = next(line for label, line in lines.items() if label == "zero inflation: mined[T.no]")
+    assert float(shown[-1].split()[0]) == pytest.approx(slope, abs=0.05)
+    assert float(lines["dispersion"][-1]) == pytest.approx(zeros.sigma, abs=0.005)
+    numbers = table.tables["estimates"]
+    assert numbers.loc[("zero inflation: mined[T.no]", "estimate"), "zero-inflated"] == slope
+    assert numbers["Poisson"].isna()[("zero inflation: mined[T.no]", "estimate")]

@@ -22,11 +22,13 @@ class Column:
 
     name: str
     coefficients: pd.DataFrame
-    """Columns `term, estimate, std_error, p_value`."""
+    """Columns `term, estimate, std_error, p_value`; further predictors after the mean."""
     varcorr: pd.DataFrame
     """Columns `group, term1, term2, sdcor`."""
     facts: Mapping[str, float]
     """Figures of the fit, such as observations and AIC."""
+    dispersion: float | None = None
+    """Where the family has one and it is no residual variance."""
 
 
 def side_by_side(models: Sequence[Column], stars: bool = False, caption: str = "") -> Report:
@@ -47,12 +49,12 @@ def side_by_side(models: Sequence[Column], stars: bool = False, caption: str = "
         Its `tables` hold the numbers: ``"estimates"`` with a column a model and the
         rows `(term, figure)`.
     """
-    sections = [(_fixed(m, stars), _random(m), _figures(m)) for m in models]
+    sections = [(_fixed(m, stars), _random(m), _residual(m), _figures(m)) for m in models]
     by_kind = [cells for kind in zip(*sections, strict=True) for cells in kind]
     order = list(dict.fromkeys(row for cells in by_kind for row in cells))
     cells = {
-        m.name: {**fixed, **random, **figures}
-        for m, (fixed, random, figures) in zip(models, sections, strict=True)
+        m.name: {row: cell for part in parts for row, cell in part.items()}
+        for m, parts in zip(models, sections, strict=True)
     }
     frame = pd.DataFrame(cells)
     text = frame.reindex(order).fillna("").rename_axis("").reset_index(names="")
@@ -82,9 +84,13 @@ def _random(model: Column) -> dict[str, str]:
             cells[f"cor {row.term1}, {row.term2} | {row.group}"] = f"{row.sdcor:.2f}"
         elif isinstance(row.term1, str):
             cells[f"sd {row.term1} | {row.group}"] = f"{row.sdcor:.4g}"
-        else:
-            cells["sd residual"] = f"{row.sdcor:.4g}"
     return cells
+
+
+def _residual(model: Column) -> dict[str, str]:
+    own = model.varcorr["sdcor"][model.varcorr["term1"].isna()]
+    cells = {} if own.empty else {"sd residual": f"{own.iloc[0]:.4g}"}
+    return cells if model.dispersion is None else {**cells, "dispersion": f"{model.dispersion:.4g}"}
 
 
 def _figures(model: Column) -> dict[str, str]:
