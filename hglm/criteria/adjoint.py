@@ -26,7 +26,7 @@ from hglm.numerics.batched import outer_sum
 from hglm.numerics.gramian import batched_apply
 from hglm.typing import Matrix, Vector
 
-__all__ = ["Averages", "adjoint_gradient", "information_slopes"]
+__all__ = ["Averages", "Leverages", "adjoint_gradient", "adjoint_levels", "information_slopes"]
 
 Leverages = Mapping[tuple[int, int], Vector]
 
@@ -38,7 +38,7 @@ class Averages:
     residuals: list[Vector]
     """Per predictor (n,), in place of l_f."""
     products: list[Matrix]
-    """Per group (k, k), in place of Σ_levels (Z's)u'."""
+    """Per group (k, k), in place of Σ_levels (Z's)u'; its terms (k, k, q) in `adjoint_levels`."""
 
 
 def adjoint_gradient(
@@ -64,6 +64,75 @@ def adjoint_gradient(
         For quadrature.
     """
     theta = problem.theta(psi)
+    parts = _parts(problem, theta, mode, v, a_u, averages)
+    fixed = [-block.product(x) for block, x in zip(problem.fixed, parts.residuals, strict=True)]
+    if not MV:
+        return np.concatenate(fixed)
+    by_group = [
+        M - outer_sum(x[0], y[0]) + 0.5 * outer_sum(s[0], a[0])
+        for M, x, y, s, a in zip(MV, parts.left, parts.u, parts.scores, a_u, strict=True)
+    ]
+    if averages:
+        by_group = [x - y for x, y in zip(by_group, averages.products, strict=True)]
+    slopes = [np.sum(by_group[g] * d) for g, d in problem.layout.derivatives(theta)]
+    return np.concatenate([*fixed, slopes])
+
+
+def adjoint_levels(
+    problem: GeneralisedProblem,
+    psi: Vector,
+    mode: Mode,
+    v: Leverages,
+    MV: Matrix,
+    a_u: Matrix,
+    averages: Averages,
+) -> tuple[list[Vector], Matrix]:
+    """Gradient of -log L by rows and by levels, for one grouping factor.
+
+    Parameters
+    ----------
+    MV, averages.products
+        As in `adjoint_gradient`, but (k, k, q), level by level.
+    problem, psi, mode, v, a_u
+        As in `adjoint_gradient`.
+
+    Returns
+    -------
+    residuals
+        r_f of each predictor (n,): ∂/∂γ_f is -X_f'r_f.
+    slopes : (m, q)
+        In θ.
+    """
+    theta = problem.theta(psi)
+    parts = _parts(problem, theta, mode, v, [a_u], averages)
+    x, u, s = parts.left[0][0], parts.u[0][0], parts.scores[0][0]
+    by_level = MV - x[:, None] * u + 0.5 * s[:, None] * a_u[0] - averages.products[0]
+    slopes = [np.einsum("abq,ab->q", by_level, d) for _, d in problem.layout.derivatives(theta)]
+    return parts.residuals, np.array(slopes).reshape(-1, by_level.shape[2])
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What gradients are made of; see the module."""
+
+    residuals: list[Vector]
+    """r_f per predictor, (n,)."""
+    left: list[Matrix]
+    """Z'r per group (1, k, q), without the direct part where that is averaged."""
+    u: list[Matrix]
+    """Per group (1, k, q), at the mode."""
+    scores: list[Matrix]
+    """Z's likewise."""
+
+
+def _parts(
+    problem: GeneralisedProblem,
+    theta: Vector,
+    mode: Mode,
+    v: Leverages,
+    a_u: Sequence[Matrix],
+    averages: Averages | None,
+) -> _Parts:
     T = problem.layout.factors(theta)
     m_b = [
         0.5 * batched_apply(x[:, :, None], a) - d for x, a, d in zip(T, a_u, mode.d_b, strict=True)
@@ -72,20 +141,15 @@ def adjoint_gradient(
     indirect = [_indirect(problem, mode, v, m, f) for f in range(len(problem.fixed))]
     direct = averages.residuals if averages else _scores(problem, mode)
     r = [x + y for x, y in zip(direct, indirect, strict=True)]
-    fixed = [-block.product(x) for block, x in zip(problem.fixed, r, strict=True)]
     if not T:
-        return np.concatenate(fixed)
-    u = [x + d for x, d in zip(mode.u, mode.d_u, strict=True)]
+        return _Parts(r, [], [], [])
     moved = mode.factor.gramian.multiply(mode.d_b)
-    left = problem.pattern.sums(dict(enumerate(indirect if averages else r)))
-    by_group = [
-        M - outer_sum(x[0], y[0]) + 0.5 * outer_sum((s - z)[0], a[0])
-        for M, x, y, s, z, a in zip(MV, left, u, mode.scores, moved, a_u, strict=True)
-    ]
-    if averages:
-        by_group = [x - y for x, y in zip(by_group, averages.products, strict=True)]
-    slopes = [np.sum(by_group[g] * d) for g, d in problem.layout.derivatives(theta)]
-    return np.concatenate([*fixed, slopes])
+    return _Parts(
+        residuals=r,
+        left=problem.pattern.sums(dict(enumerate(indirect if averages else r))),
+        u=[x + d for x, d in zip(mode.u, mode.d_u, strict=True)],
+        scores=[s - z for s, z in zip(mode.scores, moved, strict=True)],
+    )
 
 
 def information_slopes(problem: GeneralisedProblem, mode: Mode, v: Leverages) -> dict[int, Vector]:

@@ -25,7 +25,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hglm.criteria.adjoint import Averages, adjoint_gradient, information_slopes
+from hglm.criteria.adjoint import (
+    Averages,
+    Leverages,
+    adjoint_gradient,
+    adjoint_levels,
+    information_slopes,
+)
 from hglm.criteria.generalised_problem import GeneralisedProblem
 from hglm.criteria.laplace import MarginalEvaluation
 from hglm.criteria.mode import Mode, counted, find_mode
@@ -37,7 +43,7 @@ from hglm.numerics.gramian import batched_apply
 from hglm.numerics.rows import spread
 from hglm.typing import Matrix, Vector
 
-__all__ = ["MOST_NODES", "check_quadrature", "evaluate_quadrature"]
+__all__ = ["MOST_NODES", "check_quadrature", "evaluate_quadrature", "quadrature_levels"]
 
 MOST_NODES = 500_000
 """In all dimensions together."""
@@ -102,34 +108,89 @@ def evaluate_quadrature(
     nodes
         Nodes in each dimension.
     """
-    theta = problem.theta(psi)
-    (T,) = problem.layout.factors(theta)
+    found = _integrals(problem, psi, start, tolerance, nodes)
+    if found is None:
+        return MarginalEvaluation(np.inf, np.full(len(psi), np.nan), None)
+    mode, averages = found.mode, found.averages
+    summed = Averages(averages.residuals, [x.sum(axis=2) for x in averages.products])
+    MV = [found.MV.sum(axis=2)]
+    gradient = adjoint_gradient(problem, psi, mode, found.v, MV, [found.a_u], summed)
+    M = (mode.factor.traces().M[0],)
+    assert M[0] is not None
+    return MarginalEvaluation(2.0 * found.value, 2.0 * gradient, mode, (M[0],))
+
+
+def quadrature_levels(
+    problem: GeneralisedProblem,
+    psi: Vector,
+    start: Sequence[Matrix] | None = None,
+    nodes: int = 1,
+) -> tuple[list[Vector], Matrix] | None:
+    """Gradient of -log L by rows and by levels; Laplace's with one node.
+
+    Parameters
+    ----------
+    problem, psi, start, nodes
+        As in `evaluate_quadrature`.
+
+    Returns
+    -------
+    residuals, slopes
+        See `adjoint_levels`; None where there is no feasible mode.
+    """
+    found = _integrals(problem, psi, start, TIGHT, nodes)
+    if found is None:
+        return None
+    return adjoint_levels(problem, psi, found.mode, found.v, found.MV, found.a_u, found.averages)
+
+
+@dataclass(frozen=True, slots=True)
+class _Integrals:
+    """What the nodes of all levels give; see `hglm.criteria.adjoint`."""
+
+    value: float
+    """-log L."""
+    mode: Mode
+    v: Leverages
+    MV: Matrix
+    """[Z'WZ ΛV]_jj, (k, k, q)."""
+    a_u: Matrix
+    """(1, k, q)"""
+    averages: Averages
+    """Products (k, k, q), level by level."""
+
+
+def _integrals(
+    problem: GeneralisedProblem,
+    psi: Vector,
+    start: Sequence[Matrix] | None,
+    tolerance: float,
+    nodes: int,
+) -> _Integrals | None:
+    (T,) = problem.layout.factors(problem.theta(psi))
     fixed = problem.fixed_predictors(psi)
     mode = find_mode(problem, [T], fixed, start, min(tolerance, TIGHT))
     if mode is None:
-        return MarginalEvaluation(np.inf, np.full(len(psi), np.nan), None)
+        return None
     A = mode.factor.gramian.diagonal[0]
     k = len(T)
     H = congruence(T.T, A)
     H[np.arange(k), np.arange(k)] += 1.0
     C_inverse = lower_inverse(cholesky(H))
     sums, base = _sum_over_nodes(problem, fixed, T, mode, C_inverse, nodes)
-    value = 0.5 * mode.factor.logdet + base - float(np.log(sums.total).sum())
     V = _moving_inverse(sums.G / sums.total, C_inverse)  # -2Γ
-    Q = congruence(T, V)
-    v = problem.pattern.variances([Q], {})
+    v = problem.pattern.variances([congruence(T, V)], {})
     t = problem.pattern.sums(information_slopes(problem, mode, v))
     t_u = batched_apply(T.T[:, :, None], t[0])[0] - 2.0 * sums.alpha / sums.total  # (k, q)
-    a_u = _solve(C_inverse, t_u)[None]
-    averages = Averages(
-        [r / spread(problem.pattern.groupings[0], sums.total) for r in sums.residuals],
-        [(sums.products / sums.total).sum(axis=2)],
+    by_row = spread(problem.pattern.groupings[0], sums.total)
+    return _Integrals(
+        value=0.5 * mode.factor.logdet + base - float(np.log(sums.total).sum()),
+        mode=mode,
+        v=v,
+        MV=matmul(A, matmul(np.repeat(T[:, :, None], A.shape[2], axis=2), V)),
+        a_u=_solve(C_inverse, t_u)[None],
+        averages=Averages([r / by_row for r in sums.residuals], [sums.products / sums.total]),
     )
-    MV = [matmul(A, matmul(np.repeat(T[:, :, None], A.shape[2], axis=2), V)).sum(axis=2)]
-    gradient = adjoint_gradient(problem, psi, mode, v, MV, [a_u], averages)
-    M = (mode.factor.traces().M[0],)
-    assert M[0] is not None
-    return MarginalEvaluation(2.0 * value, 2.0 * gradient, mode, (M[0],))
 
 
 def _sum_over_nodes(

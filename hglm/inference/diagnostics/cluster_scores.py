@@ -6,8 +6,9 @@ The gradient of a cluster's factor is that of the same model on its rows alone,
 
     s_c = ∂ log L_c(ψ)/∂ψ,     Σ_c s_c = 0 at the optimum,
 
-exact in every parameter: fixed effects of all predictors and θ (crossed effects within
-clusters included). One evaluation a cluster, from the known mode.
+exact in every parameter: fixed effects of all predictors and θ. With one grouping factor
+the scores of all levels come from one evaluation; otherwise, crossed effects within
+clusters included, each cluster is a model of its own, evaluated from the known mode.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import numpy as np
 
 from hglm.criteria.generalised_problem import FixedBlock, GeneralisedProblem
 from hglm.criteria.laplace import evaluate_laplace
-from hglm.criteria.quadrature import evaluate_quadrature
+from hglm.criteria.quadrature import quadrature_levels
 from hglm.design import Design
 from hglm.errors import FitError
 from hglm.families.base import bind
@@ -56,20 +57,42 @@ def cluster_scores(
     problem, mode = state.problem, state.evaluation.mode
     if mode is None:
         raise FitError("The random effects have no mode at the estimates; see the certificate.")
+    u = [x + d for x, d in zip(mode.u, mode.d_u, strict=True)]
+    if len(problem.pattern.groupings) == 1:
+        found = quadrature_levels(problem, state.psi, u, estimates.nodes)
+        if found is not None:
+            return _by_clusters(problem, *found, members)
     y = problem.terms.take(design.y)
     place = np.empty(problem.n, dtype=np.intp)  # of the rows of the data in the problem
     place[np.arange(problem.n) if problem.order is None else problem.order] = np.arange(problem.n)
-    u = [x + d for x, d in zip(mode.u, mode.d_u, strict=True)]
     out = np.empty((len(members), len(state.psi)))
     for c, rows in enumerate(members):
         part, levels = _part(problem, y, np.sort(place[rows]))
         start = [x[:, :, own] for x, own in zip(u, levels, strict=True)]
-        if estimates.nodes > 1:
-            found = evaluate_quadrature(part, state.psi, start, nodes=estimates.nodes)
-        else:
-            found = evaluate_laplace(part, state.psi, start, TOLERANCE)
-        out[c] = -0.5 * found.gradient
+        out[c] = -0.5 * evaluate_laplace(part, state.psi, start, TOLERANCE).gradient
     return out
+
+
+def _by_clusters(
+    problem: GeneralisedProblem,
+    residuals: Sequence[Vector],
+    slopes: Matrix,
+    members: Sequence[Codes],
+) -> Matrix:
+    """Sum the scores of rows and levels. (C, n_fixed + m)"""
+    codes = np.empty(problem.n, dtype=np.intp)
+    for c, rows in enumerate(members):
+        codes[rows] = c
+    by_row = grouping(problem.terms.take(codes), len(members))
+    (group,) = problem.pattern.groupings
+    of_level = np.empty(group.n_levels, dtype=np.intp)
+    of_level[group.codes] = by_row.codes
+    parts = [
+        by_row.sum_last(r[None] if block.X is None else block.X.T * r)
+        for block, r in zip(problem.fixed, residuals, strict=True)
+    ]
+    parts.append(-grouping(of_level, len(members)).sum_last(slopes))
+    return np.concatenate(parts).T
 
 
 def _part(
