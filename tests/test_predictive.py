@@ -143,6 +143,34 @@ def test_quantiles_of_extreme_responses_are_found():
     np.testing.assert_allclose(real, 1e6 + stats.norm.ppf(0.1), rtol=1e-12)
 
 
+def test_nothing_is_too_large_or_too_uncertain():
+    """Counts beyond all whole numbers, and means that may be anything."""
+    poisson = NewResponses(resolve_family("poisson"), {}, NO_SIZES)
+    eta, s = np.array([40.0, 0.0, -300.0, 0.0]), np.array([0.0, 40.0, 0.0, 400.0])
+    found = predictive_limits(poisson, eta, s, 0.95)
+    mean = np.exp(40.0)
+    normal = mean + stats.norm.ppf([0.025, 0.975]) * np.sqrt(mean)
+    np.testing.assert_allclose([found["conf_low"][0], found["conf_high"][0]], normal, rtol=1e-12)
+    assert found["conf_low"][1:].tolist() == [0.0, 0.0, 0.0]
+    np.testing.assert_allclose(np.log(found["conf_high"][1]), 40 * stats.norm.ppf(0.975), rtol=1e-3)
+    assert found["conf_high"][2] == 0.0
+    gamma = NewResponses(resolve_family("gamma"), {"dispersion": np.array(-1.0)}, NO_SIZES)
+    found = predictive_limits(gamma, eta[1:2], s[1:2], 0.95)
+    np.testing.assert_allclose(np.log(found["conf_low"]), -40 * stats.norm.ppf(0.975), rtol=0.01)
+
+
+def test_weights_make_new_responses_precise():
+    """Gamma responses of mean m have the shape w/φ."""
+    w = np.array([1.0, 4.0, 25.0])
+    responses = NewResponses(
+        resolve_family("gamma"), {"dispersion": np.array(np.log(0.5))}, Sizes(weights=w)
+    )
+    found = predictive_limits(responses, np.full(3, 1.0), np.zeros(3), 0.9)
+    for name, p in (("conf_low", 0.05), ("conf_high", 0.95)):
+        expected = stats.gamma.ppf(p, w / 0.5, scale=np.e * 0.5 / w)
+        np.testing.assert_allclose(found[name], expected, rtol=1e-8)
+
+
 # Through a fit ----------------------------------------------------------------------
 
 

@@ -29,7 +29,7 @@ import numpy as np
 from hglm.families import Family, Point, Sizes, point_at
 from hglm.inference.response_quantiles import Lattice, response_quantiles
 from hglm.numerics.gauss_hermite import product_rule
-from hglm.typing import AnyArray, Codes, Matrix, Vector
+from hglm.typing import AnyArray, BoolArray, Codes, Matrix, Vector
 
 __all__ = ["NewResponses", "predictive_limits"]
 
@@ -67,11 +67,15 @@ class _Mixture:
     """All nodes of all rows, (K m,)."""
     weights: Vector
     """(K,)"""
+    infinite: BoolArray
+    """(K m,) whether the mean is."""
     lattice: Lattice
 
     def cdf(self, y: Vector) -> Vector:
         """G(y), one y a row. (m,)"""
-        return self._average(self.family.cdf(np.tile(y, len(self.weights)), self.point))
+        with np.errstate(over="ignore", invalid="ignore"):
+            F = self.family.cdf(np.tile(y, len(self.weights)), self.point)
+        return self._average(np.where(self.infinite, 0.0, F))
 
     def moments(self) -> tuple[Vector, Vector]:
         """Mean and standard deviation of the responses. (m,)"""
@@ -114,7 +118,8 @@ def predictive_limits(
             chunk = slice(start, start + rows_at_once)
             rows = left[chunk]
             coarse, fine = (_mixture(responses, eta, std_error, rows, h) for h in (step, finer))
-            centre, out["std_error"][rows] = coarse.moments()
+            with np.errstate(over="ignore", invalid="ignore"):  # responses without bound
+                centre, out["std_error"][rows] = coarse.moments()
             change[chunk] = 0.0
             for name, p in (("conf_low", 0.5 - 0.5 * level), ("conf_high", 0.5 + 0.5 * level)):
                 y = response_quantiles(
@@ -157,7 +162,9 @@ def _mixture(
     trials = sizes.trials[rows] if sizes.trials is not None else np.ones(len(rows))
     proportion = family.support == "proportion"
     lattice = Lattice(family.support, family.discrete, trials if proportion else None)
-    return _Mixture(family, point, weights / weights.sum(), lattice)
+    with np.errstate(over="ignore"):
+        infinite = np.isinf(family.moments(point)[0].value)
+    return _Mixture(family, point, weights / weights.sum(), infinite, lattice)
 
 
 def _rule(responses: NewResponses) -> tuple[Matrix, Vector]:

@@ -22,8 +22,8 @@ Cdf = Callable[[Vector], Vector]
 
 TIE = 1e-12
 """Shortfall of a probability that rounding may have made."""
-LARGEST = 1e15
-"""Beyond it floating-point numbers are no longer all whole numbers."""
+LARGEST = 1e300
+"""Where the search for larger responses ends."""
 WIDENINGS = 60
 HALVINGS = 60
 
@@ -65,9 +65,10 @@ def response_quantiles(
     if lattice.support == "unit":
         width = std_dev / np.maximum(mean * (1.0 - mean), 1e-300)
         return expit(_bisected(lambda t: cdf(expit(t)), p, logit(mean), width))
-    width = np.clip(std_dev / np.maximum(mean, 1e-300), 1e-8, 10.0)
-    with np.errstate(divide="ignore"):
-        t = _bisected(lambda t: cdf(np.exp(t)), p, np.log(mean), width)
+    centre = np.clip(mean, 1 / LARGEST, LARGEST)
+    width = np.clip(std_dev / centre, 1e-8, 10.0)
+    with np.errstate(over="ignore"):
+        t = _bisected(lambda t: cdf(np.exp(t)), p, np.log(centre), width)
     return np.where(cdf(np.zeros_like(mean)) >= p - TIE, 0.0, np.exp(t))
 
 
@@ -76,14 +77,13 @@ def _whole_numbers(
 ) -> Vector:
     size = np.ones_like(mean) if trials is None else trials
     low = np.full_like(mean, -1.0)  # cdf < p
-    high = size if trials is not None else np.ceil(mean + 4.0 * std_dev) + 1.0
+    high = size if trials is not None else np.ceil(np.minimum(mean + 4.0 * std_dev, LARGEST)) + 1.0
     while trials is None:
         short = (cdf(high) < p - TIE) & (high < LARGEST)
         if not short.any():
             break
         low, high = np.where(short, high, low), np.where(short, 2.0 * high, high)
-    while np.any(high - low > 1.0):
-        middle = np.floor(0.5 * (low + high))
+    while np.any((low < (middle := np.floor(0.5 * (low + high)))) & (middle < high)):
         reached = cdf(middle / size) >= p - TIE
         low, high = np.where(reached, low, middle), np.where(reached, middle, high)
     return high / size
