@@ -219,7 +219,9 @@ def test_a_variance_is_left_out_with_its_covariances() -> None:
     [
         ({**PAIRS, "side": 1.0}, r"no parameter 'side'; it has 'Intercept', 'side\[T"),
         ({"Intercept": 1.0}, r"Values are missing for 'side\[T.r\]', 'sd\(Intercept"),
-        ({**PAIRS, "sigma": -1.0}, r"'sigma' cannot be -1.0"),
+        ({**PAIRS, "sigma": 0.0}, r"'sigma' cannot be 0.0; give a positive number"),
+        ({**PAIRS, "sd(Intercept | subject)": -1.0}, r"cannot be -1.0; give a number of 0 or more"),
+        ({**PAIRS, "Intercept": "1"}, r"'Intercept' cannot be '1'; give a finite number"),
     ],
 )
 def test_assumptions_are_checked(values: dict[str, float], message: str) -> None:
@@ -233,6 +235,9 @@ def test_assumptions_that_contradict_one_another_are_refused() -> None:
     names = ("Intercept", "x", "z")
     values = {"Intercept": 0.0, "sigma": 1.0, **{f"sd({name} | g)": 1.0 for name in names}}
     values |= {"cor(Intercept, x | g)": 0.9, "cor(Intercept, z | g)": 0.9, "cor(x, z | g)": -0.9}
+    wrong = {**values, "cor(x, z | g)": 2.0}
+    with pytest.raises(OptionError, match=r"cannot be 2\.0; give a number from -1 to 1"):
+        hglm.assume("y ~ 1 + (x + z | g)", layout, wrong)
     with pytest.raises(DataError, match="correlations of the coefficients by 'g' contradict"):
         hglm.assume("y ~ 1 + (x + z | g)", layout, values)
     with pytest.raises(OptionError, match="must be a single name"):
@@ -368,6 +373,7 @@ def test_the_picture_shows_each_power_with_its_interval() -> None:
         ({"ddf": "satterthwait"}, r"no method ddf='satterthwait'"),
         ({"target": "sd(Intercept | subject)", "ddf": "residual"}, r"leave `ddf` out"),
         ({"target": "side", "effect": 1.0}, r"one coefficient, and 'side' is none"),
+        ({"effect": "big"}, r"effect 'big' of 'side\[T.r\]' is not a finite number"),
         ({"effect": np.nan}, r"effect nan of 'side\[T.r\]' is not a finite number"),
         ({"target": "sd(Intercept | subject)", "effect": -1.0}, r"cannot be made -1.0"),
         ({"n": 0}, r"n=0 is no whole number"),
@@ -378,6 +384,15 @@ def test_mistakes_are_explained(options: dict[str, object], message: str) -> Non
     given = {"target": "side[T.r]", "n": 2, "seed": 1, **options}
     with pytest.raises(OptionError, match=message):
         hglm.power(paired(), **given)  # type: ignore[arg-type]
+
+
+def test_what_cannot_be_simulated_is_refused() -> None:
+    with pytest.raises(OptionError, match="asked of a fit or of assumed parameters, not of a str"):
+        hglm.power("fit", "side[T.r]")  # type: ignore[arg-type]
+    layout = hglm.simulate_design({"g": 4}, repeats=3)
+    huge = {"Intercept": 60.0, "sd(Intercept | g)": 1.0}
+    with pytest.raises(DataError, match="poisson family cannot be drawn where linear predictors"):
+        hglm.assume("y ~ 1 + (1 | g)", layout, huge, "poisson").simulate(1, seed=1)
 
 
 def test_experiments_that_say_nothing_are_refused() -> None:

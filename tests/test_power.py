@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,7 +11,7 @@ from scipy import stats
 
 import hglm
 from hglm.planning import DataModel
-from hglm.planning.data_model import draw
+from hglm.planning.data_model import data_model, draw
 from hglm.planning.tasks import FixedTask, make_task
 from hglm.typing import Matrix
 
@@ -156,6 +158,46 @@ def test_p_values_of_generalised_models_are_those_of_complete_fits(
     for p, y in zip(found, drawn(model, 8).T, strict=True):
         fit = hglm.fit("y ~ x + (1 | g)", layout.assign(y=y), family, link=link)
         assert p == pytest.approx(fit.pvalues["x"], rel=5e-3)
+
+
+@pytest.mark.parametrize(
+    ("family", "formula", "options"),
+    [
+        ("gaussian", "y ~ x + (1 | g) + (1 | t)", {}),
+        ("gaussian", "y ~ x + ar1(0 + t | g)", {}),
+        ("gaussian", "y ~ x + (1 | g)", {"dispersion": "~ x"}),
+        ("gaussian", "y ~ x", {}),
+        ("poisson", "y ~ x + (1 | g)", {"method": hglm.Quadrature(5)}),
+        ("poisson", "y ~ x + (1 | g)", {"zero_inflation": "~ 1"}),
+    ],
+)
+def test_p_values_of_any_model_are_those_of_complete_fits(
+    family: str, formula: str, options: dict[str, Any]
+) -> None:
+    rng = np.random.default_rng(1)
+    frame = hglm.simulate_design({"g": 12}, within={"x": [0.0, 1.0], "t": [0, 1, 2]})
+    effects = rng.random(12)[frame["g"].cat.codes] + 0.5 * rng.random(3)[frame["t"]]
+    frame["y"] = np.floor(rng.negative_binomial(2, 0.4, len(frame)) + 2.0 * effects)
+    model = data_model(hglm.fit(formula, frame, family, **options))
+    found = p_values(model, "x", 3)
+    for p, y in zip(found, drawn(model, 3).T, strict=True):
+        fit = hglm.fit(formula, frame.assign(y=y), family, **options)
+        assert p == pytest.approx(fit.pvalues["x"], rel=2e-3)
+
+
+def test_p_values_of_ordinal_models_are_those_of_complete_fits() -> None:
+    rng = np.random.default_rng(1)
+    frame = hglm.simulate_design({"g": 15}, within={"x": [0.0, 1.0]}, repeats=4)
+    latent = frame["x"] + rng.normal(size=15)[frame["g"].cat.codes] + rng.logistic(size=120)
+    names = ["low", "middle", "high"]
+    codes = np.digitize(latent, [0.0, 1.5])
+    frame["y"] = pd.Categorical.from_codes(codes, names, ordered=True)
+    model = data_model(hglm.fit("y ~ x + (1 | g)", frame, "ordinal"))
+    found = p_values(model, "x", 3)
+    for p, y in zip(found, drawn(model, 3).T, strict=True):
+        again = frame.assign(y=pd.Categorical.from_codes(y.astype(int), names, ordered=True))
+        fit = hglm.fit("y ~ x + (1 | g)", again, "ordinal")
+        assert p == pytest.approx(fit.pvalues["x"], rel=2e-3)
 
 
 def test_power_of_a_poisson_model_is_that_of_normal_group_means() -> None:

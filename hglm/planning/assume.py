@@ -16,6 +16,7 @@ from hglm.families import Family, Parameter, resolve_family
 from hglm.fitting.record import TermEstimate
 from hglm.formula import parse_formula
 from hglm.planning.data_model import DataModel
+from hglm.planning.targets import is_finite
 from hglm.typing import Frame, Matrix, Vector
 
 __all__ = ["assume"]
@@ -126,9 +127,26 @@ def _check(parameters: Mapping[str, float], wanted: Mapping[str, bool], family: 
             f"Values are missing for {', '.join(map(repr, missing))}; the model has {listed}."
         )
     for name, value in parameters.items():
-        negative = name == "sigma" or name.startswith("sd(")
-        if not np.isfinite(value) or (negative and value < 0.0):
-            raise OptionError(f"The parameter {name!r} cannot be {value!r}.")
+        if not _is_possible(name, value):
+            raise OptionError(f"The parameter {name!r} cannot be {value!r}; give a {_kind(name)}.")
+
+
+def _is_possible(name: str, value: float) -> bool:
+    if not is_finite(value):
+        return False
+    if name == "sigma":
+        return value > 0.0
+    if name.startswith("sd("):
+        return value >= 0.0
+    return not name.startswith("cor(") or abs(value) <= 1.0
+
+
+def _kind(name: str) -> str:
+    if name == "sigma":
+        return "positive number"
+    if name.startswith("sd("):
+        return "number of 0 or more"
+    return "number from -1 to 1" if name.startswith("cor(") else "finite number"
 
 
 def _sigma(family: Family) -> Parameter | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -25,6 +25,7 @@ from hglm.typing import Matrix, Vector
 __all__ = ["DataModel", "Fitted", "data_model", "draw", "fit_draw"]
 
 
+@runtime_checkable
 class Fitted(Protocol):
     """What a fit has that a data model is made of."""
 
@@ -143,7 +144,16 @@ def draw(model: DataModel, rng: np.random.Generator) -> Vector:
         eta[p.name] if p.name in eta else np.asarray(model.scalars[p.name])
         for p in model.family.parameters[1:]
     ]
-    return model.family.simulate(point_at(predictors, Sizes(design.trials, design.weights)), rng)
+    try:
+        return model.family.simulate(
+            point_at(predictors, Sizes(design.trials, design.weights)), rng
+        )
+    except ValueError as error:  # NumPy's, of parameters that it cannot draw from
+        low, high = eta["mean"].min(), eta["mean"].max()
+        raise DataError(
+            f"Responses of the {model.family.name} family cannot be drawn where linear predictors "
+            f"go from {low:.4g} to {high:.4g} ({error}); assume smaller effects, or another link."
+        ) from error
 
 
 def _draw_levels(part: TermEstimate, term: RandomTerm, rng: np.random.Generator) -> Matrix:

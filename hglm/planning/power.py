@@ -154,6 +154,11 @@ class _Study:
 
 
 def _truth(model: Fitted | DataModel, data: Frame | None) -> DataModel:
+    if not isinstance(model, DataModel | Fitted):
+        raise OptionError(
+            f"Power is asked of a fit or of assumed parameters, not of a {type(model).__name__}; "
+            "use `hglm.fit` or `hglm.assume` first."
+        )
     if not isinstance(model, DataModel):
         truth = data_model(model)
         return truth if data is None else with_data(truth, model.spec, data)

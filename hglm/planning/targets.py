@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from numbers import Real
 
 import numpy as np
 
@@ -13,12 +14,26 @@ from hglm.formula.hints import did_you_mean
 from hglm.planning.data_model import DataModel
 from hglm.typing import Matrix
 
-__all__ = ["is_variance", "target_rows", "true_value", "with_effect", "without_variance"]
+__all__ = [
+    "is_finite",
+    "is_variance",
+    "target_rows",
+    "true_value",
+    "with_effect",
+    "without_variance",
+]
 
 
 def is_variance(target: str) -> bool:
     """Whether the target is a standard deviation, ``"sd(x | g)"``."""
     return target.startswith("sd(")
+
+
+def is_finite(value: object) -> bool:
+    """Whether a value is a finite number, and not a truth value."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return False
+    return bool(np.isfinite(float(value)))
 
 
 def with_effect(model: DataModel, target: str, effect: float) -> DataModel:
@@ -27,7 +42,7 @@ def with_effect(model: DataModel, target: str, effect: float) -> DataModel:
     A standard deviation keeps its correlations with others; where a structure has one for
     all coefficients, all of them change.
     """
-    if not np.isfinite(effect):
+    if not is_finite(effect):
         raise OptionError(f"The effect {effect!r} of {target!r} is not a finite number.")
     if is_variance(target):
         return _with_sd(model, target, effect)
