@@ -12,6 +12,7 @@ from scipy import stats
 import hglm
 from hglm.planning import DataModel
 from hglm.planning.data_model import data_model, draw
+from hglm.planning.targets import with_effect
 from hglm.planning.tasks import FixedTask, make_task
 from hglm.typing import Matrix
 
@@ -107,6 +108,20 @@ def test_each_p_value_of_an_interaction_is_that_of_the_t_test_of_differences() -
     gain = y[:, 1] - y[:, 0]
     exact = stats.ttest_ind(gain[1::2], gain[::2]).pvalue
     np.testing.assert_allclose(p_values(model, "arm[T.b]:time", 20), exact, rtol=1e-3)
+
+
+def test_each_p_value_of_a_random_slope_is_that_of_the_t_test_of_separate_slopes() -> None:
+    """Balanced, and no variance at zero: REML has the covariance of the separate fits."""
+    sleep = hglm.load_dataset("sleepstudy")
+    model = data_model(hglm.fit("reaction ~ days + (days | subject)", sleep))
+    model = with_effect(model, "days", 5.0)
+    outcome = make_task(model, "days", None, np.random.default_rng(1))(spawned(20))
+    days = np.arange(10) - 4.5
+    slopes = np.tensordot(drawn(model, 20).reshape(18, 10, 20), days, (1, 0)) / np.sum(days**2)
+    exact = stats.ttest_1samp(slopes, 0.0).pvalue
+    regular = ~outcome.singular
+    assert regular.sum() >= 15
+    np.testing.assert_allclose(outcome.p_values[regular], exact[regular], rtol=2e-3)
 
 
 def test_power_of_a_variance_is_that_of_the_f_test_where_both_are_exact() -> None:
