@@ -6,8 +6,8 @@ The gradient of a cluster's factor is that of the same model on its rows alone,
 
     s_c = ∂ log L_c(ψ)/∂ψ,     Σ_c s_c = 0 at the optimum,
 
-exact in every parameter: fixed effects of all predictors and θ. With one grouping factor
-the scores of all levels come from one evaluation; otherwise, crossed effects within
+exact in every parameter: fixed effects of all predictors and θ. With one grouping factor,
+or none, the scores of all levels come from one evaluation; otherwise, crossed effects within
 clusters included, each cluster is a model of its own, evaluated from the known mode.
 """
 
@@ -20,6 +20,7 @@ import numpy as np
 
 from hglm.criteria.generalised_problem import FixedBlock, GeneralisedProblem
 from hglm.criteria.laplace import evaluate_laplace
+from hglm.criteria.mode import counted
 from hglm.criteria.quadrature import quadrature_levels
 from hglm.design import Design
 from hglm.errors import FitError
@@ -58,7 +59,11 @@ def cluster_scores(
     if mode is None:
         raise FitError("The random effects have no mode at the estimates; see the certificate.")
     u = [x + d for x, d in zip(mode.u, mode.d_u, strict=True)]
-    if len(problem.pattern.groupings) == 1:
+    if not u:
+        first = [mode.jet[f] for f in range(len(problem.fixed))]
+        residuals = [counted(problem, np.broadcast_to(x, (problem.n,))) for x in first]
+        return _by_clusters(problem, residuals, np.zeros((0, 0)), members)
+    if len(u) == 1:
         found = quadrature_levels(problem, state.psi, u, estimates.nodes)
         if found is not None:
             return _by_clusters(problem, *found, members)
@@ -84,14 +89,14 @@ def _by_clusters(
     for c, rows in enumerate(members):
         codes[rows] = c
     by_row = grouping(problem.terms.take(codes), len(members))
-    (group,) = problem.pattern.groupings
-    of_level = np.empty(group.n_levels, dtype=np.intp)
-    of_level[group.codes] = by_row.codes
     parts = [
         by_row.sum_last(r[None] if block.X is None else block.X.T * r)
         for block, r in zip(problem.fixed, residuals, strict=True)
     ]
-    parts.append(-grouping(of_level, len(members)).sum_last(slopes))
+    for group in problem.pattern.groupings:  # one at most
+        of_level = np.empty(group.n_levels, dtype=np.intp)
+        of_level[group.codes] = by_row.codes
+        parts.append(-grouping(of_level, len(members)).sum_last(slopes))
     return np.concatenate(parts).T
 
 

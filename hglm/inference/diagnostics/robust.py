@@ -138,7 +138,9 @@ def cluster_robust(
         See `hglm.inference.diagnostics.clusters.clusters`.
     """
     if kind is not None and kind not in get_args(RobustKind):
-        raise OptionError(f'The option kind={kind!r} is none of "CR0", "CR1" and "CR2".')
+        raise OptionError(
+            f'There is no robust covariance {kind!r}: it is none of "CR0", "CR1" and "CR2".'
+        )
     if isinstance(estimates.state, GeneralisedState):
         found = clusters(design, by)
         return likelihood_robust(estimates, estimates.state, design, kind or "CR1", found)
