@@ -115,7 +115,7 @@ def compare(
 
 
 def table(
-    fits: Sequence[Fit],
+    fits: Fit | Sequence[Fit],
     names: Sequence[str] | None = None,
     *,
     stars: bool = False,
@@ -153,6 +153,7 @@ def table(
     days                           10.47 (0.80)  10.5 (1.5)
     ...
     """
+    fits = [fits] if isinstance(fits, Fit) else fits
     headings = [f"({i})" for i in range(1, len(fits) + 1)] if names is None else list(names)
     if len(headings) != len(fits):
         raise OptionError(f"There are {len(fits)} fits but {len(headings)} names; give one each.")

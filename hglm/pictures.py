@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
 
-from hglm.design import Design, DesignSpec
 from hglm.errors import OptionError
-from hglm.families import Family
-from hglm.fitting.record import Estimates, LinearState, TermEstimate
+from hglm.fitting.record import LinearState, TermEstimate
 from hglm.inference.diagnostics.quantile_residuals import quantile_residuals
 from hglm.inference.emmeans.variables import grid_variables
-from hglm.inference.no_pooling import level_fits
+from hglm.inference.no_pooling import pooled_levels
 from hglm.inference.profile_traces import profile_traces
 from hglm.inference.targets import targets
 from hglm.plots import (
@@ -33,8 +30,9 @@ from hglm.plots import (
     shrinkage,
 )
 from hglm.plots.axes import new_figure, sample_levels
-from hglm.plots.labels import short
 from hglm.plots.level_curves import level_curves, level_points
+from hglm.plots.pictured import Pictured
+from hglm.report.estimate_label import estimate_label
 from hglm.report.marginal_means import EmmTable
 
 if TYPE_CHECKING:
@@ -46,55 +44,6 @@ __all__ = ["Pictures"]
 Kind = Literal["pearson", "quantile"]
 MOST_PAIRS = 5
 """Parameters whose pairs a reader can take in."""
-
-
-class Pictured(Protocol):
-    """What the pictures need of a fit."""
-
-    @property
-    def design(self) -> Design:
-        """Arrays of the model."""
-        ...
-
-    @property
-    def spec(self) -> DesignSpec:
-        """Recipe of the design."""
-        ...
-
-    @property
-    def family(self) -> Family:
-        """Distribution of the response."""
-        ...
-
-    @property
-    def estimates(self) -> Estimates:
-        """What was found."""
-        ...
-
-    @property
-    def fittedvalues(self) -> pd.Series:
-        """Fitted means."""
-        ...
-
-    def ranef(self) -> pd.DataFrame:
-        """Random effects."""
-        ...
-
-    def residuals(self, kind: str = "pearson") -> pd.Series:
-        """Residuals of a kind."""
-        ...
-
-    def profile(self, which: Any = None) -> pd.DataFrame:
-        """Profiles."""
-        ...
-
-    def predict(self, data: Any = None, *, random: Any = "all") -> Any:
-        """Means of new rows."""
-        ...
-
-    def emmeans(self, specs: Any, by: Any = None, *, at: Any = None, scale: Any = "link") -> Any:
-        """Marginal means."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,19 +99,13 @@ class Pictures:
             if name not in term.names:
                 known = ", ".join(term.names)
                 raise OptionError(f"By {term.group} there varies no {name!r}; there is {known}.")
-        alone = level_fits(self.fit.estimates, self.fit.design, self.fit.family, term)
-        fixed = dict(zip(self.fit.design.mean.names, self.fit.estimates.beta, strict=True))
-        centre = np.array([fixed.get(name, 0.0) for name in term.names])
-        mixed = pd.DataFrame(term.modes + centre, term.levels, list(term.names))
-        separate = pd.DataFrame(alone + centre, term.levels, list(term.names)).dropna()
+        found = pooled_levels(self.fit.estimates, self.fit.design, self.fit.family, term)
+        centre = tuple(float(found.population[name]) for name in names)
         if len(names) == 1:
-            codes = self.fit.design.mean.random[term.position].codes
-            sizes = pd.Series(np.bincount(codes, minlength=len(term.levels)), term.levels)
-            place = float(fixed.get(names[0], 0.0))
-            only = names[0]
-            return pooling(separate[only], mixed[only], sizes, place, term.group, ax)
-        population = (float(fixed.get(names[0], 0.0)), float(fixed.get(names[1], 0.0)))
-        return shrinkage(separate[names], mixed[names], population, term.group, ax)
+            alone, mixed = found.separate[names[0]], found.mixed[names[0]]
+            return pooling(alone, mixed, found.sizes, centre[0], term.group, ax)
+        place = (centre[0], centre[1])
+        return shrinkage(found.separate[names], found.mixed[names], place, term.group, ax)
 
     def lines(self, x: str, group: str | None = None, most: int = 12) -> Figure:
         """Draw the data and the fitted curve of each level against a column, in panels.
@@ -182,6 +125,11 @@ class Pictures:
         term = self._term(group, of_mean=True)
         design = self.fit.design
         self._check_column(x)
+        if x == design.response:
+            raise OptionError(
+                f"{x!r} is the response; name the variable that it is drawn against, such as "
+                f"{next(iter(grid_variables(design, self.fit.spec)), 'a covariate')!r}."
+            )
         if self.fit.family.support == "category":
             raise OptionError(
                 "A response of categories has no fitted mean to draw; predict(...) gives the "
@@ -264,7 +212,13 @@ class Pictures:
         if table.functions.kind != "means":
             is_ratio = table.display.response and bool(table.functions.scale.ratio)
             null = 1.0 if is_ratio else 0.0
-        return estimates(table.frame, labels, self._label(table), null, ax)
+        return estimates(
+            table.frame,
+            labels,
+            self._label(table),
+            null,
+            ax,
+        )
 
     # Residuals ----------------------------------------------------------------------
 
@@ -344,19 +298,7 @@ class Pictures:
         return found
 
     def _label(self, table: EmmTable) -> str:
-        """Name the estimates of a table."""
-        scale, response = table.functions.scale, self.fit.design.response
-        if table.functions.kind == "slopes":
-            return "Slope"
-        if table.functions.kind == "contrasts":
-            return scale.estimate if table.display.response and scale.ratio else "Difference"
-        if scale.is_identity:
-            return response
-        if not table.display.response:
-            return f"{short(response, 24)}, {scale.name} scale"
-        if self.fit.family.parameters[0].link.name == "identity":  # undoes log(y)
-            return re.sub(r"^[\w.]+\((.*)\)$", r"\1", response)
-        return scale.estimate if "(" in response else f"{scale.estimate} of {response}"
+        return estimate_label(table, self.fit.family, self.fit.design.response)
 
     def _check_column(self, name: str) -> None:
         frame = self.fit.design.frame

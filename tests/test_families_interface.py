@@ -294,3 +294,12 @@ def test_families_are_values() -> None:
         repr(ZeroInflated(Poisson())) == "ZeroInflated(base=Poisson(link='log'), zero_link='logit')"
     )
     assert ConwayMaxwellPoisson() != GeneralizedPoisson()
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [("lognormal", r"fit log\(y\)"), ("ZIP", "poisson with zero_inflation"), ("zinb", "nbinom2")],
+)
+def test_families_of_other_programs_are_told_where_they_are(name: str, remedy: str) -> None:
+    with pytest.raises(OptionError, match=remedy):
+        resolve_family(name)

@@ -117,6 +117,8 @@ def test_unknown_terms_and_columns_are_told(fit: hglm.Fit) -> None:
         fit.plot.caterpillar(term="hours")
     with pytest.raises(OptionError, match="no column 'hours'"):
         fit.plot.lines("hours")
+    with pytest.raises(OptionError, match=r"'reaction' is the response; .* such as 'days'"):
+        fit.plot.lines("reaction")
     simple = hglm.fit("yield ~ 1 + (1 | batch)", hglm.load_dataset("dyestuff"))
     with pytest.raises(OptionError, match="varies no 'days'; there is Intercept"):
         simple.plot.shrinkage(x="days")

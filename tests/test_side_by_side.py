@@ -49,6 +49,10 @@ def test_numbers_are_kept(fits: list[hglm.Fit]) -> None:
     assert numbers.loc[("days", "std_error"), "b"] == pytest.approx(fits[1].bse["days"])
 
 
+def test_one_model_needs_no_list(fits: list[hglm.Fit]) -> None:
+    assert str(hglm.table(fits[0])) == str(hglm.table(fits[:1]))
+
+
 def test_names_must_be_as_many_as_fits(fits: list[hglm.Fit]) -> None:
     with pytest.raises(OptionError, match="2 fits but 1 names"):
         hglm.table(fits, ["only one"])

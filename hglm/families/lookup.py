@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TypeVar
 
@@ -123,10 +123,25 @@ def _from_name_or_object(family: object) -> Family:
     if isinstance(family, type) or link is None:
         raise OptionError(
             f"{family!r} is no family; give a name such as 'poisson', or a family object "
-            "such as hglm.Poisson(link='log')."
+            "such as hglm.families.Poisson('log')."
         )
     found = FAMILIES[_canonical_family(type(family).__name__)]()
     return _with_link(found, _canonical_link(type(link).__name__))
+
+
+_INFLATED = "take {} with zero_inflation='~ 1'"
+_ELSEWHERE: Mapping[str, str] = {
+    "lognormal": "fit log(y) with the gaussian family, or take the gamma family",
+    "quasipoisson": "take nbinom1, whose variance is a multiple of the mean, too",
+    "quasibinomial": "take beta_binomial",
+    "multinomial": "for ordered categories take ordinal, for others one binomial model for each",
+    "zip": _INFLATED.format("poisson"),
+    "zeroinflatedpoisson": _INFLATED.format("poisson"),
+    "zinb": _INFLATED.format("nbinom2"),
+    "zeroinflatednegativebinomial": _INFLATED.format("nbinom2"),
+    "hurdle": "take truncated_poisson or truncated_nbinom2 with zero_inflation='~ 1'",
+}
+"""Families known elsewhere -> what to ask for here."""
 
 
 def _canonical_family(name: str) -> str:
@@ -136,6 +151,8 @@ def _canonical_family(name: str) -> str:
             return canonical
     if word in _ALIASES:
         return _ALIASES[word]
+    if word in _ELSEWHERE:
+        raise OptionError(f"There is no family {name!r}; {_ELSEWHERE[word]}.")
     hint = did_you_mean(name, [*FAMILIES, *_ALIASES]) or f"; choose one of {', '.join(FAMILIES)}"
     raise OptionError(f"There is no family {name!r}{hint}.")
 

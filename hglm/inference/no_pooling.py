@@ -15,9 +15,11 @@ any events.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
+import pandas as pd
 
 from hglm.design import Design
 from hglm.errors import OptionError
@@ -26,7 +28,7 @@ from hglm.fitting.record import Estimates, GeneralisedState, TermEstimate
 from hglm.inference.family_point import scalar_predictors
 from hglm.typing import BoolArray, Matrix, Vector
 
-__all__ = ["level_fits"]
+__all__ = ["PooledLevels", "level_fits", "pooled_levels"]
 
 STEPS, HALVINGS = 50, 12
 DONE = 1e-8
@@ -38,6 +40,37 @@ ESCAPE = 1e-5
 
 Level: TypeAlias = tuple[Vector, Matrix, Matrix]
 """Log likelihood (q,), score (q, k) and information (q, k, k) of each level."""
+
+
+@dataclass(frozen=True, slots=True)
+class PooledLevels:
+    """Coefficients of levels without, with partial, and with complete pooling."""
+
+    separate: pd.DataFrame
+    """Levels that have an estimate of their own × coefficients."""
+    mixed: pd.DataFrame
+    """(q, k) fixed effects and modes."""
+    population: pd.Series
+    """(k,) fixed effects; zero where a coefficient has none."""
+    sizes: pd.Series
+    """(q,) rows of each level."""
+
+
+def pooled_levels(
+    estimates: Estimates, design: Design, family: Family, term: TermEstimate
+) -> PooledLevels:
+    """Set levels alone beside the mixed model's; arguments as in `level_fits`."""
+    names = list(term.names)
+    fixed = dict(zip(design.mean.names, estimates.beta, strict=True))
+    population = pd.Series([float(fixed.get(name, 0.0)) for name in names], names)
+    alone = level_fits(estimates, design, family, term) + population.to_numpy()
+    codes = design.mean.random[term.position].codes
+    return PooledLevels(
+        pd.DataFrame(alone, term.levels, names).dropna(),
+        pd.DataFrame(term.modes + population.to_numpy(), term.levels, names),
+        population,
+        pd.Series(np.bincount(codes, minlength=len(term.levels)), term.levels),
+    )
 
 
 def level_fits(estimates: Estimates, design: Design, family: Family, term: TermEstimate) -> Matrix:
