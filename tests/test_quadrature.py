@@ -23,7 +23,7 @@ from generalised_models import (
 )
 from hglm.criteria.generalised_problem import GeneralisedProblem
 from hglm.criteria.laplace import evaluate_laplace
-from hglm.criteria.quadrature import evaluate_quadrature
+from hglm.criteria.quadrature import evaluate_quadrature, quadrature_levels
 from hglm.errors import OptionError
 from hglm.numerics.gauss_hermite import product_rule
 from hglm.typing import Vector
@@ -83,6 +83,22 @@ def test_gradient_is_that_of_differences(family: str, structure: str, nodes: int
 
     slope = (8.0 * (value(h) - value(-h)) - (value(2 * h) - value(-2 * h))) / (12.0 * h)
     assert at.gradient @ direction == pytest.approx(slope, rel=1e-6, abs=1e-6)
+
+
+@pytest.mark.parametrize("nodes", [1, 5])
+@pytest.mark.parametrize(("family", "structure"), MATRIX)
+def test_the_gradient_comes_apart_by_rows_and_levels(
+    family: str, structure: str, nodes: int
+) -> None:
+    """Their sums are the whole; `test_robust_generalised` looks at single levels."""
+    _, problem, psi = model_at(family, structure)
+    found = quadrature_levels(problem, psi, None, nodes)
+    assert found is not None
+    residuals, slopes = found
+    fixed = [-block.product(r) for block, r in zip(problem.fixed, residuals, strict=True)]
+    total = 2.0 * np.concatenate([*fixed, slopes.sum(axis=1)])
+    whole = evaluate_quadrature(problem, psi, nodes=nodes).gradient
+    np.testing.assert_allclose(total, whole, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("family", ["bernoulli-logit", "poisson-log", "gamma-log", "zinb2"])
