@@ -2,7 +2,9 @@
 
 One group, "main", is kept by levels; all others are laid out one after the other
 (`hglm.numerics.stacking`), which makes N columns. E stands for the k_0 components of
-their products with the main group, A22 for the products among them.
+their products with the main group, A22 for the products among them. Symmetric
+products are formed strip by strip, on and below the diagonal only, and contracted on
+their pattern, so that no index of pairs is ever built.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 With group 0 the largest and "2" all the others together (N columns, flattened
 group by group, component by component),
 
-    S^ = Z_2'V_0^-1Z_2 = A_22 - Σ_j E_j W_j E_j'          (sparse products)
+    S^ = Z_2'V_0^-1Z_2 = A_22 - Σ_j E_j W_j E_j'
     S  = L_2' S^ L_2 + I,      L_2 = blockdiag(T_t ⊗ I)
     log|V| = log|V_0| + log|S|
 
@@ -15,9 +15,9 @@ Q = L_2 S^-1 L_2',
                              = Σ_i [S^ L_2 S^-1]_ii
     Σ_j [Z_0'V^-1Z_0]_jj     = Σ_j A - AWA - U B U',  U = I - A_jW_j,  B_j = E_j'QE_j
 
-where Σ_j U B U' is one more product of the same kind as S^, contracted with Q on
-the pattern of S^, so that no index of pairs is ever built. Symmetric products are
-formed strip by strip, on and below the diagonal only.
+where Σ_j U B U' is one more product of the same kind as S^, contracted with Q.
+E is a full matrix where most pairs of levels meet, or little is lost if they do not
+(`hglm.numerics.full`), else a sparse one (`hglm.numerics.flat`).
 """
 
 from __future__ import annotations
@@ -105,8 +105,8 @@ def plan_crossed(z: Gramian, fixed_values: bool, prefer_dense: bool = False) -> 
 
 def _is_full(z: Gramian, main: int, rest: Sequence[int]) -> bool:
     """Whether zeros cost less in products than the search for what is not zero."""
-    size = sum(z.sizes[t] for t in rest) * z.sizes[main]
-    met = sum(len(z.cells[max(t, main), min(t, main)].cols) for t in rest)
+    size = sum(z.orders[t] * z.sizes[t] for t in rest) * z.sizes[main]
+    met = sum(z.orders[t] * len(z.cells[max(t, main), min(t, main)].cols) for t in rest)
     return size <= SMALL_SIZE or FULL_FILL * size < met <= size <= FULL_SIZE
 
 
