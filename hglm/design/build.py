@@ -111,7 +111,7 @@ def build_design(
         trials=response.trials,
         notes=(*notes, *_dropped(designs)),
         others={name: designs[name] for name in others or {}},
-        frame=pd.DataFrame(values.columns, pd.RangeIndex(len(values.index)), copy=False),
+        frame=_as_frame(values.columns),
         response_levels=response.levels,
         measured=make_measured(formula, designs["mean"], values),
     )
@@ -190,6 +190,11 @@ def _complete_rows(table: Table, missing: str) -> tuple[Codes | None, tuple[str,
             "model or fill values in."
         )
     return kept, (f"{lost} of {table.n_rows} rows left out: values missing in {counts}.",)
+
+
+def _as_frame(columns: Mapping[str, pd.Series]) -> pd.DataFrame:
+    """Columns with one index side by side; given that index, pandas need not align them."""
+    return pd.DataFrame(columns, next(iter(columns.values())).index, copy=False)
 
 
 def _spell(response: tuple[str, ...]) -> str:

@@ -120,7 +120,7 @@ def code_levels(values: Any) -> tuple[Codes, pd.Index]:
     levels : (n_levels,)
     """
     if isinstance(getattr(values, "dtype", None), pd.CategoricalDtype):
-        categorical = used_categories(pd.Categorical(values))
+        categorical = used_categories(getattr(values, "array", values))
         return categorical.codes.astype(np.intp), categorical.categories
     array = np.asarray(values)
     if array.dtype.kind in "iu" and array.dtype != np.uint64:

@@ -132,9 +132,8 @@ def fit_linear(
 
 def _is_saddle(problem: LinearProblem, result: Result) -> bool:
     """Whether the average information, an approximation, denies that this is an optimum."""
-    if null_spaces(problem.layout, result.x, SINGULAR) or not len(result.x):
-        return False
-    return not result.converged or _curvature(result.point) < -FLAT
+    denied = not result.converged or _curvature(result.point) < -FLAT
+    return denied and len(result.x) > 0 and not null_spaces(problem.layout, result.x, SINGULAR)
 
 
 def _with_differenced_hessian(
