@@ -8,8 +8,10 @@ import pytest
 from scipy import special, stats
 
 import hglm
+from families_catalogue import CASES
 from hglm.errors import OptionError
 from hglm.families import Sizes, point_at, resolve_family
+from hglm.families.links import inverse
 from hglm.inference.predictive import NewResponses, predictive_limits
 from hglm.inference.response_quantiles import Lattice, response_quantiles
 
@@ -60,6 +62,51 @@ def test_limits_are_those_of_a_large_simulation(name):
     assert np.mean(y >= high - 1e-9) >= 0.05 - tolerance
     if name != "student":  # of which the variance hardly settles
         np.testing.assert_allclose(limits["std_error"], y.std(), rtol=0.03)
+
+
+BOUNDED = [
+    case
+    for case in CASES
+    if case.family.parameters[0].link.name in ("sqrt", "inverse", "inverse_squared", "identity")
+    or case.name in ("bernoulli-log", "binomial-log", "hurdle-gamma", "truncated-compois")
+]
+
+
+@pytest.mark.parametrize("case", BOUNDED, ids=lambda case: case.name)
+def test_where_a_link_does_not_reach_limits_are_for_the_rest(case):
+    """η is normal given that it has a mean: 30,000 draws, five standard errors."""
+    middle = [float(np.mean(x)) for x in case.predictors]
+    names = [p.name for p in case.family.parameters[1:]]
+    others = {name: np.array(x) for name, x in zip(names, middle[1:], strict=True)}
+    trials = None if case.sizes.trials is None else np.array([7.0])
+    responses = NewResponses(case.family, others, Sizes(trials))
+    found = predictive_limits(responses, np.array(middle[:1]), np.array([0.3]), 0.9)
+    rng, n = np.random.default_rng(9), 30_000
+    eta = middle[0] + 0.3 * rng.normal(size=10 * n)
+    link = case.family.parameters[0].link
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mu = inverse(link, eta)
+        there = np.isfinite(mu) & (eta > 0 if link.name in ("sqrt", "inverse_squared") else True)
+    support = case.family.support
+    if support not in ("real", "category"):
+        there &= mu > 0
+    if support in ("proportion", "unit"):
+        there &= mu < 1
+    eta = eta[there][:n]
+    sizes = Sizes(None if trials is None else np.full(n, trials[0]))
+    y = case.family.simulate(point_at([eta, *(np.full(n, x) for x in middle[1:])], sizes), rng)
+    low, high = found["conf_low"][0], found["conf_high"][0]
+    tolerance = 5 * np.sqrt(0.05 * 0.95 / n)
+    assert np.mean(y < low - 1e-9) <= 0.05 + tolerance
+    assert np.mean(y > high + 1e-9) <= 0.05 + tolerance
+    assert np.mean(y <= low + 1e-9) >= 0.05 - tolerance
+    assert np.mean(y >= high - 1e-9) >= 0.05 - tolerance
+
+
+def test_where_there_is_no_mean_there_are_no_limits():
+    responses = NewResponses(resolve_family("poisson", "identity"), {}, NO_SIZES)
+    found = predictive_limits(responses, np.array([-1.0, 2.0]), np.array([0.1, 0.1]), 0.9)
+    assert np.isnan(found["conf_low"]).tolist() == [True, False]
 
 
 def test_normal_responses_have_the_normal_interval():

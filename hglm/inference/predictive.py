@@ -8,7 +8,8 @@ mixture
 
 for its distribution function, F that of the family with its further parameters at their
 estimates. Random effects in further predictors that are drawn afresh are integrated out
-likewise, by Gauss-Hermite quadrature. Limits are quantiles of G at (1 ± level)/2; for
+likewise, by Gauss-Hermite quadrature. Where a link does not reach all η, such as the
+square root, G is that given an η within its reach. Limits are quantiles of G at (1 ± level)/2; for
 discrete responses the smallest values y with G(y) not below these, so that they are
 possible responses and hold at least `level` of the predictive probability.
 
@@ -27,6 +28,7 @@ from itertools import pairwise
 import numpy as np
 
 from hglm.families import Family, Point, Sizes, point_at
+from hglm.families.links import log_mean, log_probabilities, mean
 from hglm.inference.response_quantiles import Lattice, response_quantiles
 from hglm.numerics.gauss_hermite import product_rule
 from hglm.typing import AnyArray, BoolArray, Codes, Matrix, Vector
@@ -65,8 +67,8 @@ class _Mixture:
     family: Family
     point: Point
     """All nodes of all rows, (K m,)."""
-    weights: Vector
-    """(K,)"""
+    weights: Matrix
+    """(K, m)"""
     infinite: BoolArray
     """(K m,) whether the mean is."""
     lattice: Lattice
@@ -85,8 +87,8 @@ class _Mixture:
         return centre, np.sqrt(square)
 
     def _average(self, values: Vector) -> Vector:
-        everywhere = np.broadcast_to(values, self.point.predictors[0].value.shape)
-        return np.asarray(self.weights @ everywhere.reshape(len(self.weights), -1))
+        everywhere = np.broadcast_to(values, self.weights.size).reshape(self.weights.shape)
+        return np.asarray(np.einsum("km,km->m", self.weights, everywhere))
 
 
 def predictive_limits(
@@ -107,10 +109,10 @@ def predictive_limits(
     -------
     dict
         `std_error`, the predictive standard deviation, `conf_low` and `conf_high`, (m,)
-        each.
+        each; NaN where the link has no mean at η̂.
     """
-    out = {name: np.empty(len(eta)) for name in ("std_error", "conf_low", "conf_high")}
-    left = np.arange(len(eta))
+    out = {name: np.full(len(eta), np.nan) for name in ("std_error", "conf_low", "conf_high")}
+    left = np.flatnonzero(_reached(responses.family, eta))
     for step, finer in pairwise((*STEPS, STEPS[-1] / 2.0)):
         change = np.empty(len(left))
         rows_at_once = max(1, int(CHUNK * finer / (2.0 * REACH)) // len(_rule(responses)[1]))
@@ -152,9 +154,12 @@ def _mixture(
     for d, (name, spread) in enumerate(responses.spreads.items()):
         moved = np.tile(drawn[:, d], len(own))[:, None] * spread[rows]
         values[name] = values[name] + moved.ravel()
+    nodes = eta[rows] + z[:, None] * std_error[rows]  # (K, m)
+    reached = _reached(family, nodes)
+    shares = np.where(reached, weights[:, None], 0.0)
     point = point_at(
         [
-            (eta[rows] + z[:, None] * std_error[rows]).ravel(),
+            np.where(reached, nodes, eta[rows]).ravel(),
             *(values[parameter.name] for parameter in family.parameters[1:]),
         ],
         Sizes(tiled(sizes.trials), tiled(sizes.weights)),
@@ -164,7 +169,20 @@ def _mixture(
     lattice = Lattice(family.support, family.discrete, trials if proportion else None)
     with np.errstate(over="ignore"):
         infinite = np.isinf(family.moments(point)[0].value)
-    return _Mixture(family, point, weights / weights.sum(), infinite, lattice)
+    return _Mixture(family, point, shares / shares.sum(axis=0), infinite, lattice)
+
+
+def _reached(family: Family, eta: Vector) -> BoolArray:
+    """Whether the link has a mean of the family's support there."""
+    link, at = family.parameters[0].link, point_at([eta]).predictors[0]
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        if family.support in ("real", "category"):
+            value = mean(link, at).value
+        elif family.support in ("proportion", "unit"):
+            value = np.sum([jet.value for jet in log_probabilities(link, at)], axis=0)
+        else:
+            value = log_mean(link, at).value
+    return ~np.isnan(value)
 
 
 def _rule(responses: NewResponses) -> tuple[Matrix, Vector]:
