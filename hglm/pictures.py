@@ -31,6 +31,7 @@ from hglm.plots import (
 )
 from hglm.plots.axes import new_figure, sample_levels
 from hglm.plots.level_curves import level_curves, level_points
+from hglm.plots.levels import random_effects
 from hglm.plots.pictured import Pictured
 from hglm.report.estimate_label import estimate_label
 from hglm.report.marginal_means import EmmTable
@@ -73,7 +74,7 @@ class Pictures:
     ) -> Axes:
         """Draw the random effects of a term in order; the first term by default."""
         chosen = self._term(group)
-        return caterpillar(self.fit.ranef(), group or chosen.group, term or chosen.names[0], ax)
+        return caterpillar(self._ranef(chosen), chosen.group, term or chosen.names[0], ax)
 
     def shrinkage(
         self, group: str | None = None, x: str = "", y: str = "", ax: Axes | None = None
@@ -100,6 +101,11 @@ class Pictures:
                 known = ", ".join(term.names)
                 raise OptionError(f"By {term.group} there varies no {name!r}; there is {known}.")
         found = pooled_levels(self.fit.estimates, self.fit.design, self.fit.family, term)
+        if found.separate.empty:
+            raise OptionError(
+                f"No level of {term.group} by itself determines {', '.join(term.names)}, so there "
+                "is nothing to draw arrows from; see caterpillar()."
+            )
         centre = tuple(float(found.population[name]) for name in names)
         if len(names) == 1:
             alone, mixed = found.separate[names[0]], found.mixed[names[0]]
@@ -249,10 +255,9 @@ class Pictures:
     ) -> Axes:
         """Draw normal quantiles of the random effects of a term."""
         chosen = self._term(group)
-        group, term = group or chosen.group, term or chosen.names[0]
-        frame = self.fit.ranef()
-        rows = frame[(frame["group"] == group) & (frame["term"] == term)]
-        return qq(rows["estimate"].to_numpy(), f"{term} of {group}", ax)
+        rows = random_effects(self._ranef(chosen), chosen.group, term or chosen.names[0])
+        label = f"{term or chosen.names[0]} of {chosen.group}"
+        return qq(rows["estimate"].to_numpy(), label, ax)
 
     # Profiles -----------------------------------------------------------------------
 
@@ -306,6 +311,13 @@ class Pictures:
             raise OptionError(
                 f"The model has no column {name!r}; it has {', '.join(map(str, frame))}."
             )
+
+    def _ranef(self, term: TermEstimate) -> pd.DataFrame:
+        """Random effects of the predictor in which a term stands."""
+        frame = self.fit.ranef()
+        if "predictor" not in frame:
+            return frame
+        return frame[frame["predictor"] == term.predictor]
 
     def _term(self, group: str | None, of_mean: bool = False) -> TermEstimate:
         """Find the first term of a group, or of all."""

@@ -81,3 +81,16 @@ def test_a_course_over_time_is_refused() -> None:
     fit = hglm.fit("y ~ x1 + ar1(0 + times | group)", hglm.load_dataset("sim_ar1"))
     with pytest.raises(OptionError, match="course over time"):
         alone(fit)
+
+
+def test_ordered_categories_have_the_locations_of_their_own_likelihood() -> None:
+    """At the estimate the score of a judge's ratings vanishes; one judge has no finite one."""
+    fit = hglm.fit(
+        "rating ~ temp + contact + (1 | judge)", hglm.load_dataset("wine"), family="ordinal"
+    )
+    own = alone(fit)[:, 0]
+    assert np.isfinite(own).sum() >= 8
+    modes = fit.estimates.terms[0].modes[:, 0]
+    known = np.isfinite(own)
+    assert (np.abs(own[known]) >= np.abs(modes[known])).all()  # further out than the pooled ones
+    assert (np.sign(own[known]) == np.sign(modes[known])).all()

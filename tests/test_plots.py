@@ -360,3 +360,30 @@ def test_a_factor_keeps_its_order_where_a_level_lacks_some() -> None:
     figure = hglm.fit("score ~ machine + (1 | worker)", data).plot.lines("machine")
     assert [t.get_text() for t in figure.axes[-1].get_xticklabels()] == ["A", "B", "C"]
     assert list(figure.axes[0].lines[1].get_xdata()) == [2.0]
+
+
+def test_random_effects_of_one_predictor_are_drawn() -> None:
+    """Sites have effects on the counts and on the extra zeros, both called Intercept."""
+    fit = hglm.fit(
+        "count ~ mined + (1 | site)",
+        hglm.load_dataset("salamanders"),
+        "poisson",
+        zero_inflation="~ 1 + (1 | site)",
+    )
+    assert len(fit.plot.caterpillar().get_yticks()) == 23
+    assert len(fit.plot.qq_ranef().lines[1].get_xdata()) == 23
+
+
+def test_a_likelihood_at_its_border_has_half_a_contour() -> None:
+    """The standard deviation is zero: contours reach from it to one side only."""
+    zeta = np.linspace(-3.0, 3.0, 13)
+    one = pd.DataFrame({"zeta": zeta, "x": np.maximum(zeta, 0.0), "y": 0.0 * zeta})
+    two = pd.DataFrame({"zeta": zeta, "x": 0.0 * zeta, "y": zeta})
+    x, y = contour(one, two, "x", "y", 0.95)
+    r = np.sqrt(-2 * np.log(0.05))
+    away = x > 0.5  # from the kink, which lies within one step of the profile
+    assert away.sum() > 80
+    np.testing.assert_allclose(x[away] ** 2 + y[away] ** 2, r**2, rtol=1e-6)
+    assert x.min() >= 0.0
+    assert y.max() == pytest.approx(r, abs=1e-3)
+    assert y.min() == pytest.approx(-r, abs=1e-3)

@@ -125,6 +125,9 @@ def _criterion(
 ) -> Callable[[Matrix], Level]:
     columns = design.mean.random[term.position]
     rest = estimates.linear_predictor - columns.effects(term.modes)
+    state = estimates.state
+    if isinstance(state, GeneralisedState):  # with what it learnt from the data, as thresholds
+        family = state.problem.likelihood.family
     likelihood = bind(family, design.y, Sizes(design.trials, design.weights))
     others = _other_predictors(estimates)
     counts = np.ones(design.n) if design.frequencies is None else design.frequencies

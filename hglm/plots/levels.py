@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["MOST_LEVELS", "caterpillar", "fitted_lines"]
+__all__ = ["MOST_LEVELS", "caterpillar", "fitted_lines", "random_effects"]
 
 MOST_LEVELS = 60
 """Levels that a reader can take in; more are sampled, with a note."""
@@ -37,7 +37,7 @@ def caterpillar(ranef: pd.DataFrame, group: str, term: str, ax: Axes | None = No
     ax
         Axes to draw in; where they are low, fewer levels are drawn.
     """
-    rows = _rows(ranef, group, term).sort_values("estimate")
+    rows = random_effects(ranef, group, term).sort_values("estimate")
     shown = rows.iloc[sample_levels(len(rows), most_rows(ax, MOST_LEVELS))]
     place = np.arange(len(shown))
     ax = get_axes(ax, 5.5, 1.2 + 0.19 * len(shown))
@@ -84,7 +84,8 @@ def fitted_lines(
         own = points[points["level"] == level]
         curve = curves[curves["level"] == level]
         ax.plot(_at(own[x], places), own["response"], "o", mfc="white", mec=DARK, ms=3.5)
-        ax.plot(_at(curve[x], places), curve["fitted"], "-", color=DARK, linewidth=1.4)
+        look = "-" if len(curve) > 1 else "_"  # one place only: a dash
+        ax.plot(_at(curve[x], places), curve["fitted"], look, color=DARK, linewidth=1.4, ms=14)
         if places:
             ax.set_xticks(range(len(places)), names, rotation=90 if upright else 0)
         tidy_axes(ax).tick_params(labelbottom=place + columns >= len(levels))
@@ -111,7 +112,8 @@ def _at(values: pd.Series, places: list[Any]) -> pd.Series:
     )
 
 
-def _rows(ranef: pd.DataFrame, group: str, term: str) -> pd.DataFrame:
+def random_effects(ranef: pd.DataFrame, group: str, term: str) -> pd.DataFrame:
+    """Choose the random effects of one term, or say which there are."""
     rows = ranef[(ranef["group"] == group) & (ranef["term"] == term)]
     if len(rows):
         return rows

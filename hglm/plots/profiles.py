@@ -13,6 +13,7 @@ quadratic. The coordinates are then taken back along the profiles.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,7 +21,6 @@ import pandas as pd
 from scipy.interpolate import CubicSpline, PchipInterpolator
 
 from hglm.plots.axes import DARK, LIGHT, get_axes, new_figure, tidy_axes
-from hglm.plots.labels import short
 from hglm.typing import Vector
 
 if TYPE_CHECKING:
@@ -89,8 +89,8 @@ def profile_pairs(traces: pd.DataFrame, names: Sequence[str], total: int = 0) ->
                 ax.set_ylim(*ranges[row])
             tidy = {"labelsize": 8}
             ax.tick_params(**tidy, labelbottom=i == k - 1, labelleft=j == 0 and i != j)
-            ax.set_xlabel(short(column, 26) if i == k - 1 else "", fontsize=9)
-            ax.set_ylabel("ζ" if i == j else short(row, 26) if j == 0 else "", fontsize=9)
+            ax.set_xlabel(_wrapped(column) if i == k - 1 else "", fontsize=8)
+            ax.set_ylabel("ζ" if i == j else _wrapped(row) if j == 0 else "", fontsize=8)
             ax.locator_params(nbins=4)
             ax.set_xlim(*ranges[column])
     title = "Profiles (diagonal) and contours of 50, 80 and 95 per cent"
@@ -132,6 +132,10 @@ def contour(
     )
 
 
+def _wrapped(name: str) -> str:
+    return "\n".join(wrap(name, 24, break_long_words=False)[:3])
+
+
 def _range(profile: pd.DataFrame, name: str) -> tuple[float, float]:
     """Where a profile is within ζ of ±2.6: just beyond the widest contour."""
     low, high = _from_zeta(profile, name)([-2.6, 2.6])
@@ -141,8 +145,16 @@ def _range(profile: pd.DataFrame, name: str) -> tuple[float, float]:
 def _angle(own: pd.DataFrame, other: str, profile: pd.DataFrame, zeta: float, r: float) -> float:
     """Arc cosine of ζ of the other parameter on the trace, over r, where ζ of the own is given."""
     value = float(_from_zeta(own, other)(zeta))
-    beside = profile.drop_duplicates(other).sort_values(other)
+    beside = _until_the_border(profile, other)
     return float(np.arccos(np.clip(np.interp(value, beside[other], beside["zeta"]) / r, -1.0, 1.0)))
+
+
+def _until_the_border(profile: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Leave out where a profile stays at the border of the parameter's range."""
+    near = profile.loc[profile["zeta"].abs().sort_values(kind="stable").index]
+    step = 1e-6 * float(np.ptp(profile[name])) or 1.0
+    kept = near.loc[(near[name] / step).round().drop_duplicates().index]
+    return kept.sort_values(name)
 
 
 def _from_zeta(profile: pd.DataFrame, name: str) -> PchipInterpolator:

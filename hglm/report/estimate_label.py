@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from hglm.families import Family
+from hglm.inference.emmeans.scales import Scale
 from hglm.report.marginal_means import EmmTable
 
 __all__ = ["estimate_label"]
@@ -24,14 +25,20 @@ def estimate_label(table: EmmTable, family: Family, response: str) -> str:
     response
         As typed in the formula.
     """
-    scale = table.functions.scale
-    if table.functions.kind == "slopes":
+    kind, scale, is_response = table.functions.kind, table.functions.scale, table.display.response
+    if kind == "slopes":
         return "Slope"
-    if table.functions.kind == "contrasts":
-        return scale.estimate if table.display.response and scale.ratio else "Difference"
+    if kind == "contrasts":
+        return scale.estimate if is_response and scale.ratio else "Difference"
+    return _of_means(scale, is_response, family, response)
+
+
+def _of_means(scale: Scale, is_response: bool, family: Family, response: str) -> str:
+    if scale.name == "latent":  # ordered categories: a place on the scale of the predictor
+        return f"{scale.estimate} of {response} ({scale.name})"
     if scale.is_identity:
         return response
-    if not table.display.response:
+    if not is_response:
         return f"{response}, {scale.name} scale"
     if family.parameters[0].link.name == "identity":  # the table undoes log(y)
         return FUNCTION.sub(r"\1", response)
