@@ -10,6 +10,7 @@ from typing import Any
 import matplotlib as mpl
 
 import hglm
+from hglm.empirical.plots import forest
 
 __all__ = ["PICTURES", "draw"]
 
@@ -54,7 +55,15 @@ def herds() -> hglm.Fit:
     )
 
 
-PICTURES: dict[str, tuple[Callable[[], hglm.Fit], Callable[[hglm.Fit], Any]]] = {
+@lru_cache
+def trials() -> Any:
+    """Fit a meta-analysis."""
+    return hglm.ebayes(
+        "yi ~ 1 | trial", hglm.load_dataset("dat_bcg"), model="meta", se="np.sqrt(vi)"
+    )
+
+
+PICTURES: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
     "sleep-lines": (sleep, lambda fit: fit.plot.lines("days")),
     "sleep-shrinkage": (sleep, lambda fit: fit.plot.shrinkage()),
     "sleep-overview": (sleep, lambda fit: fit.plot()),
@@ -71,6 +80,7 @@ PICTURES: dict[str, tuple[Callable[[], hglm.Fit], Callable[[hglm.Fit], Any]]] = 
     "oats-effects": (oats, lambda fit: fit.plot.effects("nitro_f", by="variety")),
     "owls-effects": (owls, lambda fit: fit.plot.effects("arrival_time", by="food_treatment")),
     "owls-overview": (owls, lambda fit: fit.plot()),
+    "bcg-forest": (trials, forest),
     "herds-pairs": (
         herds,
         lambda fit: fit.plot.emmeans(fit.emmeans("period", scale="response").pairs()),
