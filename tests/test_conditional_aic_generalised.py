@@ -32,11 +32,15 @@ def small(seed: int = 2) -> pd.DataFrame:
     )
 
 
+NAMES = [f"g{i}" for i in range(6)]
+RELATED = pd.DataFrame(0.7 * np.eye(6) + 0.3, NAMES, NAMES)
+
 MODELS = {
     "poisson": ("y ~ x + (1 | g)", {"family": "poisson"}),
     "slopes": ("y ~ x + (x | g)", {"family": "poisson"}),
     "root": ("more ~ x + (1 | g)", {"family": "poisson", "link": "sqrt"}),
     "crossed": ("y ~ x + (1 | g) + (1 | h)", {"family": "poisson"}),
+    "related": ("y ~ x + (1 | g)", {"family": "poisson", "covariances": {"g": RELATED}}),
     "quadrature": ("y ~ x + (1 | g)", {"family": "poisson", "method": hglm.Quadrature(5)}),
     "binomial": ("cbind(hits, trials - hits) ~ x + (1 | g)", {"family": "binomial"}),
     "probit": (

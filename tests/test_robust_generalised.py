@@ -289,3 +289,7 @@ def test_related_levels_have_no_independent_clusters(data):
         fit = hglm.fit("count ~ x + (1 | g)", data, family=family, covariances={"g": related})
         with pytest.raises(OptionError, match="levels of `g` are related"):
             cluster_robust(fit.estimates, fit.design)
+        if family == "gaussian":
+            for ask in (fit.conditional_aic, fit.influence):
+                with pytest.raises(OptionError, match="those of `g` are related"):
+                    ask()
