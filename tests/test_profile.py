@@ -110,6 +110,30 @@ def test_mean_of_a_balanced_layout_has_its_closed_form() -> None:
     np.testing.assert_allclose(limits, means.mean() + np.array([-half, half]), rtol=1e-5)
 
 
+def test_a_long_step_of_the_search_does_no_harm() -> None:
+    """One of the steps goes where V is singular to rounding; its ends are on the contour."""
+    y = np.random.default_rng(6).normal(size=30)
+    g = np.repeat(np.arange(10), 3)
+    frame = pd.DataFrame({"y": y, "g": g, "x": (g % 3).astype(str)})
+    fit = hglm.fit("y ~ x + (1 | g)", frame, method="ml")
+    limits = fit.conf_int(method="profile")
+    assert limits.loc["sd(Intercept | g)", "conf_low"] == 0.0
+    for name in fit.params.index:
+        for end in limits.loc[name]:
+            assert _rise_with_fixed(fit, frame, name, end) == pytest.approx(3.8415, abs=1e-3)
+
+
+def _rise_with_fixed(fit: hglm.Fit, frame: pd.DataFrame, name: str, value: float) -> float:
+    """How much the deviance rises when a coefficient is held at a value."""
+    column = fit.design.mean.X[:, fit.design.mean.names.index(name)]
+    others = [x for x in ("x[T.1]", "x[T.2]") if x != name]
+    columns = {x[-2]: (frame["x"] == x[-2]).astype(float) for x in others}
+    rest = frame.assign(held=value * column, **{f"x{k}": v for k, v in columns.items()})
+    right = " + ".join([f"x{k}" for k in columns]) + ("" if name != "Intercept" else " - 1")
+    held = hglm.fit(f"y ~ {right} + (1 | g)", rest, method="ml", offset="held")
+    return held.deviance - fit.deviance
+
+
 def test_ends_are_in_order_around_the_estimate() -> None:
     """PITFALLS row 13: ends flipped for REML."""
     fit = fitted("sleepstudy_rs_reml")

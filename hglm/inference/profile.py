@@ -40,6 +40,9 @@ __all__ = ["Profiler", "make_profiler", "profile_frame", "profile_intervals"]
 Which = Sequence[str] | str | None
 """Names of parameters, or one name; None for all."""
 Criterion = Callable[[Vector], tuple[float, Vector]]
+Highest = Callable[[float], Vector]
+FAR = 1e10
+"""Deviance where it cannot be computed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,8 @@ class Profiler:
     """(m,) curvature scale of each parameter."""
     covariance: Matrix
     """(m, m) inverse of half the Hessian, in scaled coordinates."""
+    highest: Highest
+    """Deviance to the greatest φ (m,) that can have it, infinite where none is known."""
 
     def interval(self, target: Target, level: float) -> tuple[float, float]:
         """Find the ends of the profile interval, on the parameter's own scale."""
@@ -98,6 +103,9 @@ class Profiler:
             first = 0.8 * zeta * direction / length
         if start is None:  # a parameter at zero is stationary by symmetry: start off it
             first = first + np.where(self.phi == 0.0, 0.3 * self.scale, 0.0)
+        # near a zero of its slope a target changes far more than its length says
+        moved = abs(target.function(self.phi + first / self.scale)[0] - value)
+        unit = max(unit, float(moved) / abs(zeta))
 
         def objective(x: Vector) -> tuple[float, Vector]:
             h, gradient = target.function(self.phi + x / self.scale)
@@ -109,11 +117,13 @@ class Profiler:
         def room_slope(x: Vector) -> Vector:
             return -self.criterion(self.phi + x / self.scale)[1] / self.scale
 
+        greatest = (self.highest(self.minimum + bound) - self.phi) * self.scale
         result = minimize(
             objective,
-            first,
+            np.minimum(first, greatest),
             jac=True,
             method="SLSQP",
+            bounds=[(-np.inf, x) for x in greatest],
             constraints={"type": "ineq", "fun": room, "jac": room_slope},
             options={"maxiter": 300, "ftol": 1e-10},
         )
@@ -186,7 +196,7 @@ def make_profiler(estimates: Estimates) -> Profiler:
         Of any model.
     """
     state = estimates.state
-    criterion, phi = (
+    criterion, phi, highest = (
         _linear(state) if isinstance(state, LinearState) else _generalised(state, estimates.nodes)
     )
     minimum = criterion(phi)[0]
@@ -195,20 +205,36 @@ def make_profiler(estimates: Estimates) -> Profiler:
     values, vectors = np.linalg.eigh(hessian / np.outer(scale, scale))
     floor = 1e-6 * float(np.abs(values).max())
     covariance = 2.0 * (vectors / np.maximum(np.abs(values), floor)) @ vectors.T
-    return Profiler(_remember(criterion), phi, minimum, scale, covariance)
+    return Profiler(_remember(criterion), phi, minimum, scale, covariance, highest)
 
 
-def _linear(state: LinearState) -> tuple[Criterion, Vector]:
+def _linear(state: LinearState) -> tuple[Criterion, Vector, Highest]:
+    """Criterion, estimate and bounds in (γ, θ, log σ)."""
     problem = state.problem
     theta = state.theta
     if state.reml:
         theta = fit_linear(problem, reml=False, start=None).theta
     s = solve(problem, theta, reml=False)
     phi = np.concatenate([s.gamma, theta, [0.5 * np.log(s.sigma2)]])
-    return lambda x: full_deviance(problem, x), phi
+
+    def criterion(x: Vector) -> tuple[float, Vector]:
+        try:
+            return full_deviance(problem, x)
+        except np.linalg.LinAlgError:  # a step so long that V is singular to rounding
+            return FAR, np.zeros(len(x))
+
+    def highest(deviance: float) -> Vector:
+        """σ has a bound: log |V| and the residual sum of squares are never negative."""
+        out = np.full(len(phi), np.inf)
+        n = problem.nobs
+        out[-1] = 0.5 * ((deviance + problem.sum_log_weights) / n - np.log(2.0 * np.pi))
+        return out
+
+    return criterion, phi, highest
 
 
-def _generalised(state: GeneralisedState, nodes: int) -> tuple[Criterion, Vector]:
+def _generalised(state: GeneralisedState, nodes: int) -> tuple[Criterion, Vector, Highest]:
+    """Criterion, estimate and bounds in ψ."""
     mode = state.evaluation.mode
     start = None if mode is None else mode.u
 
@@ -219,7 +245,7 @@ def _generalised(state: GeneralisedState, nodes: int) -> tuple[Criterion, Vector
             e = evaluate_laplace(state.problem, psi, start, 1e-10)
         return e.value, e.gradient
 
-    return criterion, state.psi
+    return criterion, state.psi, lambda _: np.full(len(state.psi), np.inf)
 
 
 def _hessian(criterion: Criterion, phi: Vector) -> Matrix:
