@@ -186,3 +186,13 @@ def test_inflation_of_orthodont_is_that_of_car():
     found = vif(fit.estimates, fit.design.mean).set_index("term")["gvif"]
     # ten digits printed; the optima agree to about 1e-7
     np.testing.assert_allclose(found, [1.687500000, 4.438213899, 5.125713899], rtol=1e-6)
+
+
+def test_the_largest_are_shown_and_the_rest_is_named() -> None:
+    fit = hglm.fit("reaction ~ days + (days | subject)", hglm.load_dataset("sleepstudy"))
+    found = fit.influence("subject")
+    shown = repr(found).splitlines()
+    assert shown[0] == "Influence of levels of subject, the largest of 18:"
+    assert shown[3].startswith(found.measures["cooks_distance"].idxmax())
+    assert len(shown) == 9
+    assert repr(fit.influence()).startswith("Influence of single rows, the largest of 180:")

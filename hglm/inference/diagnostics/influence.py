@@ -45,7 +45,11 @@ TOLERANCE = 1e-8
 Refit: TypeAlias = Callable[[Design], Estimates]
 
 
-@dataclass(frozen=True, slots=True)
+FEW = 5
+"""Rows of a summary."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Influence:
     """What leaving out each row, or each level of a factor, would change."""
 
@@ -58,6 +62,16 @@ class Influence:
     """By level or row, a column for each fixed effect."""
     change: pd.DataFrame
     """β̂ - β̂_(I), likewise."""
+
+    def __repr__(self) -> str:
+        left_out = "single rows" if self.group is None else f"levels of {self.group}"
+        largest = self.measures.nlargest(FEW, "cooks_distance").round(4)
+        return (
+            f"Influence of {left_out}, the largest of {len(self.measures)}:\n"
+            f"{largest.to_string()}\n"
+            "All are in .measures; by coefficient, in standard errors and in units, in .dfbetas "
+            "and .change."
+        )
 
 
 def influence(

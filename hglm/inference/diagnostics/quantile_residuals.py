@@ -49,7 +49,7 @@ MEANINGS = {
 """What a small p-value says."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class QuantileResiduals:
     """Residuals on (0, 1) and the tests made of them."""
 
@@ -57,6 +57,12 @@ class QuantileResiduals:
     """(n,) uniform if the model holds."""
     checks: pd.DataFrame
     """Index: name; columns `statistic, p_value, meaning`."""
+
+    def __repr__(self) -> str:
+        found = self.checks[["statistic", "p_value"]].round(4).to_string()
+        return (
+            f"Quantile residuals of {len(self.residuals)} rows (.residuals); their tests:\n{found}"
+        )
 
     def tests(self) -> pd.DataFrame:
         """Return the tests: `name` as index; `statistic, p_value, meaning`."""
