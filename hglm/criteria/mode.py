@@ -51,6 +51,8 @@ MAX_ITERATIONS = 100
 MAX_HALVINGS = 30
 ROUNDING = 1e-12
 """Decrements below it may be all rounding error: then they stop falling."""
+PARTED = 1e-3
+"""Share of the decrement by which the steps of u and b may disagree."""
 AGREEMENT = 1e-6
 """Largest |A(b - Λu)| that is left as it is; it matters by its square."""
 
@@ -106,7 +108,7 @@ def find_mode(
     u = [np.zeros((1, len(t), q)) for t, q in zip(T, sizes, strict=True)]
     if start is not None:
         u = list(start)
-    b = [batched_apply(t[:, :, None], x) for t, x in zip(T, u, strict=True)]
+    b = _effects(T, u)
     jet, h = _penalised(problem, fixed, u, b)
     if not np.isfinite(h) and start is not None:
         return find_mode(problem, T, fixed, None, tolerance)
@@ -114,6 +116,7 @@ def find_mode(
         return None
     v = None if start is not None else [np.zeros_like(x) for x in u]
     previous = np.inf
+    parted = False
     for iteration in range(1, MAX_ITERATIONS + 1):
         observed = _factor(problem, T, jet, absolute=False)
         factor = observed or _factor(problem, T, jet, absolute=True)
@@ -123,27 +126,62 @@ def find_mode(
         d_b, moved = _newton(factor, scores, b, v)
         v_new = [s - a for s, a in zip(scores, moved, strict=True)]
         d_u = _difference(_half(T, v_new), u)
-        decrement = _inner(_difference(_half(T, scores), u), d_u)
+        rough = _inner(_difference(_half(T, scores), u), d_u)
+        decrement = _decrement(scores, moved, v, d_u, d_b)
+        parted = parted or abs(rough - decrement) > PARTED * (decrement + tolerance)
+        if parted:
+            d_u = _corrected(factor, T, u, d_u, b, d_b)
+            decrement = _decrement(scores, moved, v, d_u, d_b)
         stalled = decrement < ROUNDING and decrement > 0.1 * previous
         previous = decrement
         if observed is not None and (decrement < tolerance or stalled):
             d_u = _corrected(factor, T, u, d_u, b, d_b)
-            curved = 0.5 * (_inner(d_b, moved) + _inner(d_u, d_u)) + _inner(d_u, u)
-            minimum = h + curved - _inner(scores, d_b)
+            curved = _inner(d_b, moved) + _inner(d_u, d_u)
+            minimum = h + 0.5 * curved + _inner(d_u, u) - _inner(scores, d_b)
             return Mode(u, b, d_u, d_b, decrement, minimum, factor, jet, scores, iteration)
         size = 1.0 if is_quadratic(problem, jet) else _step_size(problem, d_b)
-        for _ in range(MAX_HALVINGS):
-            u_try = [x + size * d for x, d in zip(u, d_u, strict=True)]
-            b_try = [x + size * d for x, d in zip(b, d_b, strict=True)]
-            jet_try, h_try = _penalised(problem, fixed, u_try, b_try)
-            if h_try <= h + 1e-9 * (1.0 + abs(h)):
-                break
-            size *= 0.5
-        else:
+        found = _lower(problem, fixed, (u, d_u), (b, d_b), h, size)
+        if found is None:
             return None
-        v = _moved(v, v_new, size)
-        u, b, jet, h = u_try, b_try, jet_try, h_try
+        u, b, jet, h, size = found
+        v, parted = (None if parted else _moved(v, v_new, size)), parted and v is not None
     return None
+
+
+def _decrement(
+    scores: Sequence[Matrix],
+    moved: Sequence[Matrix],
+    v: Sequence[Matrix] | None,
+    d_u: Sequence[Matrix],
+    d_b: Sequence[Matrix],
+) -> float:
+    """g'd_u = d_u'H d_u, in one of the forms that are not negative whatever the rounding."""
+    if v is None:
+        return _inner(d_b, moved) + _inner(d_u, d_u)
+    return _inner(_difference(scores, v), d_b)
+
+
+def _lower(
+    problem: GeneralisedProblem,
+    fixed: Sequence[Vector | float],
+    of_u: tuple[list[Matrix], list[Matrix]],
+    of_b: tuple[list[Matrix], list[Matrix]],
+    h: float,
+    size: float,
+) -> tuple[list[Matrix], list[Matrix], Jet, float, float] | None:
+    """Halve the step from (u, b) until h does not rise: u, b, what is there, h, the size."""
+    for _ in range(MAX_HALVINGS):
+        u, b = ([x + size * d for x, d in zip(*pair, strict=True)] for pair in (of_u, of_b))
+        jet, h_try = _penalised(problem, fixed, u, b)
+        if h_try <= h + 1e-9 * (1.0 + abs(h)):
+            return u, b, jet, h_try, size
+        size *= 0.5
+    return None
+
+
+def _effects(T: Sequence[Matrix], u: Sequence[Matrix]) -> list[Matrix]:
+    """Λu."""
+    return [batched_apply(t[:, :, None], x) for t, x in zip(T, u, strict=True)]
 
 
 def _moved(v: list[Matrix] | None, v_new: list[Matrix], size: float) -> list[Matrix] | None:

@@ -61,5 +61,17 @@ class Certificate:
     likelihood is exact or integrated by quadrature, or the error is not estimated."""
     unbounded: tuple[Unbounded, ...] = ()
     """Coefficients that separation, or a limit of the model, leaves no finite estimate."""
+    starts: int = 1
+    """From how many points the search was made."""
+    agreeing: int = 1
+    """How many of them ended here, to 0.001 in the criterion."""
+    log_concave: bool = True
+    """Whether the log density is concave in the random effects; if not, the search from one
+    start may have missed a better optimum."""
     message: str = ""
     """One sentence."""
+
+    @property
+    def may_have_other_modes(self) -> bool:
+        """Whether the criterion may have other optima, or was seen to have them."""
+        return not self.log_concave or self.agreeing < self.starts

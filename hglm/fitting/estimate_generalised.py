@@ -16,10 +16,12 @@ from hglm.criteria.laplace_error import laplace_error
 from hglm.criteria.quadrature import MOST_NODES, check_quadrature, evaluate_quadrature
 from hglm.design.arrays import Design, PredictorDesign
 from hglm.families import Family, Response, Sizes, bind
+from hglm.fitting.certificate import Certificate
 from hglm.fitting.estimate import is_small
 from hglm.fitting.generalised import Criterion, GeneralisedOptimum, fit_generalised
 from hglm.fitting.generalised_start import generalised_start
 from hglm.fitting.methods import Laplace, Quadrature
+from hglm.fitting.multistart import best_of, is_log_concave, other_starts
 from hglm.fitting.record import Coefficients, Estimates, GeneralisedState
 from hglm.fitting.term_estimates import standard_theta, term_estimates, user_theta
 from hglm.fitting.unbounded import flat_covariance, with_names
@@ -32,6 +34,9 @@ __all__ = ["estimate_generalised"]
 
 STABLE = 1e-4
 """`Quadrature("auto")` stops when the deviance changes by less."""
+POOR, MORE_STARTS = 0.15, 8
+"""Error of the log likelihood a level with which likelihoods were seen to have several optima;
+then there are more starts."""
 FIRST_NODES, MAX_NODES = 5, 129
 
 
@@ -75,6 +80,9 @@ def estimate_generalised(
         if start is not None:
             first[problem.n_fixed :] = standard_theta(grouped.layout, grouped.maps, start)
         optimum, nodes = _optimum(problem, first, method, settings)
+        concave = is_log_concave(problem, response, optimum.psi)
+        certificate = replace(optimum.certificate, log_concave=concave)
+        optimum = replace(optimum, certificate=certificate)
         return _estimates(design, predictors, problem, optimum, nodes)
 
 
@@ -86,21 +94,41 @@ def _optimum(
 ) -> tuple[GeneralisedOptimum, int]:
     """Find the optimum, and the number of nodes that it took."""
     if isinstance(method, Laplace):
-        return _with_error(problem, fit_generalised(problem, start, settings=settings)), 1
-    check_quadrature(problem, FIRST_NODES if method.nodes == "auto" else method.nodes)
-    if method.nodes != "auto":
-        return fit_generalised(problem, start, _quadrature(method.nodes), settings), method.nodes
-    nodes = FIRST_NODES
-    optimum = fit_generalised(problem, start, _quadrature(nodes), settings)
+        return _by_laplace(problem, start, method, settings), 1
+    starts = [start, *other_starts(problem, start, method.starts - 1, method.seed)]
+    nodes = FIRST_NODES if method.nodes == "auto" else method.nodes
+    check_quadrature(problem, nodes)
+    fit = partial(fit_generalised, problem, settings=settings)
+    optimum = best_of(partial(fit, criterion=_quadrature(nodes)), starts)
     k = problem.layout.orders[0]
-    while nodes < MAX_NODES and (2 * nodes - 1) ** k <= MOST_NODES:
+    while method.nodes == "auto" and nodes < MAX_NODES and (2 * nodes - 1) ** k <= MOST_NODES:
         nodes = 2 * nodes - 1
-        finer = fit_generalised(problem, optimum.psi, _quadrature(nodes), settings)
+        finer = fit(optimum.psi, criterion=_quadrature(nodes))
         change = abs(finer.evaluation.value - optimum.evaluation.value)
-        optimum = finer
+        optimum = replace(finer, certificate=_searched(finer.certificate, optimum.certificate))
         if change < STABLE:
             break
     return optimum, nodes
+
+
+def _by_laplace(
+    problem: GeneralisedProblem, start: Vector, method: Laplace, settings: TrustRegion | None
+) -> GeneralisedOptimum:
+    """Search from as many starts as are asked for, or seem to be needed."""
+    fit = partial(fit_generalised, problem, settings=settings)
+    others = other_starts(problem, start, (method.starts or 1) - 1, method.seed)
+    optimum = _with_error(problem, best_of(fit, [start, *others]))
+    error = optimum.certificate.laplace_error
+    levels = max((g.n_levels for g in problem.pattern.groupings), default=0)
+    if method.starts is not None or error is None or abs(error) < POOR * levels:
+        return optimum
+    others = other_starts(problem, start, MORE_STARTS - 1, method.seed)
+    return _with_error(problem, best_of(fit, [start, *others]))
+
+
+def _searched(certificate: Certificate, like: Certificate) -> Certificate:
+    """Say of the starts what the certificate says that had them."""
+    return replace(certificate, starts=like.starts, agreeing=like.agreeing)
 
 
 def _with_error(problem: GeneralisedProblem, optimum: GeneralisedOptimum) -> GeneralisedOptimum:

@@ -218,6 +218,8 @@ def _finish(
     if not np.isfinite(final.value):
         psi = best.x
         final = criterion(problem, psi, _mode_of(best.point), TIGHT)
+    if final.mode is None:
+        return psi, best.point
     snapped = problem.layout.canonical(theta, SNAP)
     if not np.array_equal(snapped, theta):
         at_zero = np.concatenate([fixed, snapped])

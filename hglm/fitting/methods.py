@@ -27,9 +27,29 @@ class ML:
 
 @dataclass(frozen=True, slots=True)
 class Laplace:
-    """Laplace approximation of the marginal likelihood, with observed information."""
+    """Laplace approximation of the marginal likelihood, with observed information.
 
-    name: str = "laplace"
+    Parameters
+    ----------
+    starts
+        From how many points to search: more than one where the likelihood may have several
+        optima, see `Certificate.may_have_other_modes`. None for one start, or eight where
+        the approximation turns out to be poor.
+    seed
+        Of the random starts; the first is not random.
+    """
+
+    starts: int | None = None
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        if self.starts is not None:
+            _check_starts("Laplace", self.starts)
+
+    @property
+    def name(self) -> str:
+        """Name of the method."""
+        return "laplace"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +61,13 @@ class Quadrature:
     nodes
         Nodes in each dimension, or ``"auto"`` to add nodes until the log
         likelihood is stable.
+    starts, seed
+        Number of starts, and seed of all but the first.
     """
 
     nodes: int | Literal["auto"] = "auto"
+    starts: int = 1
+    seed: int = 1
 
     def __post_init__(self) -> None:
         given: object = self.nodes  # whatever the annotation says
@@ -51,11 +75,18 @@ class Quadrature:
             raise OptionError(
                 f'Quadrature(nodes={self.nodes!r}): give a whole number of nodes or "auto".'
             )
+        _check_starts("Quadrature", self.starts)
 
     @property
     def name(self) -> str:
         """Name of the method."""
         return "quadrature"
+
+
+def _check_starts(name: str, starts: object) -> None:
+    """Raise unless it is a positive whole number."""
+    if not isinstance(starts, int) or isinstance(starts, bool) or starts < 1:
+        raise OptionError(f"{name}(starts={starts!r}): give a whole number of starts, 1 or more.")
 
 
 Method: TypeAlias = REML | ML | Laplace | Quadrature

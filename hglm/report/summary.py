@@ -21,6 +21,7 @@ from hglm.report.wording import (
     df_note,
     group_counts,
     model_title,
+    modes_notes,
     singular_notes,
     unbounded_notes,
 )
@@ -85,6 +86,7 @@ def summarise(
             *unbounded_notes(estimates.certificate),
             *singular_notes(estimates, design),
             *overdispersion_notes(estimates, design),
+            *modes_notes(estimates.certificate),
             certificate_note(estimates.certificate),
         ),
     )

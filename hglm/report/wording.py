@@ -21,6 +21,7 @@ __all__ = [
     "df_note",
     "group_counts",
     "model_title",
+    "modes_notes",
     "singular_notes",
     "unbounded_notes",
 ]
@@ -73,6 +74,12 @@ SEPARATED = (
 )
 
 
+OTHER_MODES = (
+    "The log density is not concave in the random effects, so that the likelihood may have other "
+    "optima: method=hglm.Laplace(starts=8) searches for them from more starts."
+)
+
+
 def model_title(estimates: Estimates) -> str:
     """Say what was fitted, and how."""
     kind, method = KINDS.get(estimates.method, ("Generalised linear", estimates.method))
@@ -111,6 +118,17 @@ def certificate_note(certificate: Certificate) -> str:
         f"{certificate.message} Largest scaled gradient {certificate.gradient:.1e}; "
         f"the criterion could still fall by {certificate.gain:.1e}."
     )
+
+
+def modes_notes(certificate: Certificate) -> tuple[str, ...]:
+    """Say whether there may be other optima, and what several starts have found."""
+    c = certificate
+    if c.starts == 1:
+        return () if c.log_concave else (OTHER_MODES,)
+    if c.agreeing == c.starts:
+        return (f"All {c.starts} starts ended at this optimum.",)
+    others = "the others at worse ones or without convergence"
+    return (f"Of {c.starts} starts {c.agreeing} ended at this optimum, {others}.",)
 
 
 def unbounded_notes(certificate: Certificate) -> tuple[str, ...]:
