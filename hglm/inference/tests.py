@@ -130,7 +130,7 @@ class RowTests:
     p_value: Vector
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class ContrastTest:
     """Test of several rows together."""
 
@@ -143,6 +143,9 @@ class ContrastTest:
     p_value: float
     scaling: float = 1.0
     """Factor that F contains."""
+
+    def __repr__(self) -> str:
+        return f"F({self.num_df}, {self.den_df:.4g}) = {self.F:.4g}, p = {self.p_value:.3g}"
 
 
 def row_tests(

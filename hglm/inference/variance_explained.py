@@ -48,7 +48,7 @@ _LATENT: Mapping[str, float] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class VarianceExplained:
     """Shares of variance, and the variances they are made of."""
 
@@ -60,6 +60,16 @@ class VarianceExplained:
     random: float
     dispersion: float
     distribution: float
+
+    def __repr__(self) -> str:
+        return (
+            f"R²: {self.r2_marginal:.4f} marginal (fixed effects), {self.r2_conditional:.4f} "
+            f"conditional (and random effects)\n"
+            f"ICC: {self.icc_adjusted:.4f} adjusted (given the fixed effects), "
+            f"{self.icc_unadjusted:.4f} unadjusted\n"
+            f"Variances: {self.fixed:.4g} fixed, {self.random:.4g} random, "
+            f"{self.dispersion:.4g} dispersion, {self.distribution:.4g} distribution"
+        )
 
 
 def variance_explained(

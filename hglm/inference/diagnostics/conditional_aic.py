@@ -46,7 +46,7 @@ from hglm.typing import Matrix
 __all__ = ["ConditionalAIC", "conditional_aic"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class ConditionalAIC:
     """The criterion and its parts."""
 
@@ -57,6 +57,12 @@ class ConditionalAIC:
     """Σ ∂ŷ_i/∂y_i, or its counterpart for counts: the effective number of parameters."""
     effective: float
     """tr H, θ taken as known."""
+
+    def __repr__(self) -> str:
+        return (
+            f"Conditional AIC {self.caic:.2f}: log likelihood {self.log_likelihood:.2f}, "
+            f"{self.rho:.2f} effective parameters ({self.effective:.2f} with θ known)"
+        )
 
 
 def conditional_aic(estimates: Estimates, design: Design) -> ConditionalAIC:
