@@ -156,9 +156,6 @@ def crowd() -> pd.DataFrame:
 
 
 FITS: dict[str, Any] = {
-    "sleep": lambda: hglm.fit(
-        "reaction ~ days + (days | subject)", hglm.load_dataset("sleepstudy")
-    ),
     "few": lambda: hglm.fit("score ~ machine + (1 | worker)", hglm.load_dataset("machines")),
     "crowd": lambda: hglm.fit("y ~ x + kind + (1 | school)", crowd()),
     "counts": lambda: hglm.fit(
@@ -170,7 +167,7 @@ FITS: dict[str, Any] = {
         "binomial",
     ),
 }
-VARIABLE = {"sleep": "days", "crowd": "kind", "counts": "spp", "shares": "period"}
+VARIABLE = {"crowd": "kind", "counts": "spp", "shares": "period"}
 
 
 @pytest.fixture(scope="module", params=list(VARIABLE))
