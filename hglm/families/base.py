@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -174,8 +174,18 @@ class Likelihood:
     """A family bound to data: what the criteria evaluate."""
 
     family: Family
-    kernel: Kernel
-    sizes: Sizes
+    data: Response
+    kernel: Kernel = field(repr=False)
+    """That of the family for these data."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle the data; a kernel is a function of theirs and made again."""
+        return bind, (self.family, self.data.y, self.data.sizes)
+
+    @property
+    def sizes(self) -> Sizes:
+        """What a row stands for."""
+        return self.data.sizes
 
     def derivatives(self, predictors: Sequence[Vector | float], wanted: Wanted) -> Jet:
         """Return the log density of each row and the wanted derivatives.
@@ -199,7 +209,7 @@ class Likelihood:
 def bind(family: Family, y: Vector, sizes: Sizes | None = None) -> Likelihood:
     """Bind a family to a response, computing what depends on data alone."""
     data = Response(y, Sizes() if sizes is None else sizes)
-    return Likelihood(family, family.kernel(data), data.sizes)
+    return Likelihood(family, data, family.kernel(data))
 
 
 def point_at(
