@@ -60,8 +60,7 @@ def new_figure(width: float, height: float) -> Figure:
 
 def size_in_inches(ax: Axes) -> tuple[float, float]:
     """Width and height of axes, before a layout shrinks them to make room for labels."""
-    window, figure = ax.get_window_extent(), ax.get_figure(root=True)
-    dpi = 100.0 if figure is None else figure.dpi
+    window, dpi = ax.get_window_extent(), ax.figure.dpi
     return window.width / dpi, window.height / dpi
 
 
