@@ -74,6 +74,12 @@ PICTURES: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
         ),
     ),
     "sleep-profile": (sleep, lambda fit: fit.plot.profile("sd(Intercept | subject)")),
+    "sleep-power": (
+        sleep,
+        lambda fit: fit.power(
+            "days", effect=[3.0, 5.0, 8.0], n_groups=[6, 9, 12, 18, 24], n=200, seed=1
+        ).plot(),
+    ),
     "sleep-caterpillar": (sleep, lambda fit: fit.plot.caterpillar(term="days")),
     "radon-pooling": (radon, lambda fit: fit.plot.shrinkage()),
     "radon-qq": (radon, lambda fit: fit.plot.qq_ranef()),
