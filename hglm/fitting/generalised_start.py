@@ -13,6 +13,7 @@ some members to start from (correlations in time or space) take the best of them
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -30,6 +31,9 @@ from hglm.numerics.trust_region import TrustRegion, minimise
 from hglm.typing import Matrix, Vector
 
 __all__ = ["generalised_start"]
+
+SHARES = (1.0, 0.9, 0.5, 0.1, 0.0)
+"""How much rows may differ in the first predictors that are tried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +89,6 @@ def _without_random_effects(problem: GeneralisedProblem, response: Response) -> 
         terms=replace(problem.terms, groupings=(), columns=(), layout=Layout((), ())),
     )
     guesses = problem.likelihood.family.start(response)
-    parts = []
-    for block, guess in zip(problem.fixed, guesses, strict=True):
-        if block.X is None:
-            parts.append(np.atleast_1d(np.mean(guess)))
-            continue
-        target = np.broadcast_to(guess, (problem.n,))
-        target = target if block.offset is None else target - block.offset
-        parts.append(block.X.T @ target / problem.n)
 
     def objective(psi: Vector) -> _Point:
         e = evaluate_laplace(bare, psi)
@@ -100,10 +96,26 @@ def _without_random_effects(problem: GeneralisedProblem, response: Response) -> 
             return _Point(np.inf, e.gradient, np.eye(len(psi)))
         return _Point(e.value, e.gradient, working_information(bare, psi, e))
 
-    start = np.concatenate(parts)
-    if not np.isfinite(objective(start).value):
-        return start
-    return minimise(objective, start, TrustRegion(tolerance=1e-3, max_evaluations=50)).x
+    each = _projected(problem, guesses)
+    level = _projected(problem, [np.asarray(np.mean(guess)) for guess in guesses])
+    for share in SHARES:  # the link may not reach the mean of every row
+        start = level + share * (each - level)
+        if np.isfinite(objective(start).value):
+            return minimise(objective, start, TrustRegion(tolerance=1e-3, max_evaluations=50)).x
+    return each
+
+
+def _projected(problem: GeneralisedProblem, predictors: Sequence[Vector]) -> Vector:
+    """γ whose predictors come nearest to these, each (n,) or a number."""
+    parts = []
+    for block, eta in zip(problem.fixed, predictors, strict=True):
+        if block.X is None:
+            parts.append(np.atleast_1d(np.mean(eta)))
+            continue
+        target = np.broadcast_to(eta, (problem.n,))
+        target = target if block.offset is None else target - block.offset
+        parts.append(block.X.T @ target / problem.n)
+    return np.concatenate(parts)
 
 
 def _moment_sds(problem: GeneralisedProblem, fixed: Vector) -> list[Vector]:
