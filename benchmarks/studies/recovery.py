@@ -1,6 +1,6 @@
 """Recovery of true parameters by Laplace's approximation and by quadrature.
 
-    python benchmarks/studies/recovery.py --replicates 500 --workers 2
+    python benchmarks/studies/recovery.py --replicates 400 --workers 2
 
 For each model of `recovery_cases.py` and each data set both fits: bias of the estimates,
 coverage of the 95% Wald intervals of the mean's coefficients, failures, singular fits, and
@@ -44,7 +44,7 @@ Pair = tuple[Recovered, Recovered]
 
 def main() -> None:
     """Run, save and print."""
-    options = parse_options(__doc__ or "", replicates=500)
+    options = parse_options(__doc__ or "", replicates=400)
     for number, name in scenarios(options, CASES):
         print(name, file=sys.stderr)
         case = CASES[name]
@@ -144,7 +144,7 @@ def coefficients_table(table: pd.DataFrame) -> pd.DataFrame:
             "truth": table["truth"],
             "quadrature − truth": _biases(table, "quadrature_bias", "quadrature_mc_error"),
             "Laplace − quadrature": _biases(table, "laplace_less_quadrature", "its_mc_error"),
-            "in MC errors of the mean": ratio.map("{:.2f}".format),
+            "in MC errors": ratio.map("{:.2f}".format),
         }
     )
     for method in ("Laplace", "quadrature"):

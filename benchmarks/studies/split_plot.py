@@ -1,6 +1,6 @@
 """Type I error of tests on a small unbalanced split plot, and coverage of Wald intervals.
 
-    python benchmarks/studies/split_plot.py --replicates 10000
+    python benchmarks/studies/split_plot.py --replicates 3000
 
 Every data set is fitted by REML, and its terms and two single coefficients are tested with
 each kind of degrees of freedom; then by maximum likelihood, with and without each term, for
@@ -95,7 +95,7 @@ def make_tests(scenario: str) -> Tests:
 
 def main() -> None:
     """Run, save and print."""
-    options = parse_options(__doc__ or "", replicates=10_000)
+    options = parse_options(__doc__ or "", replicates=3000)
     path = options.out / "split_plot.csv"
     for number, name in scenarios(options, SCENARIOS):
         print(name, file=sys.stderr)

@@ -1,8 +1,8 @@
 """Coverage of profile and bootstrap intervals on the split plot, and the bootstrap test.
 
     python benchmarks/studies/split_plot_intervals.py profile --replicates 1000
-    python benchmarks/studies/split_plot_intervals.py bootstrap --replicates 500
-    python benchmarks/studies/split_plot_intervals.py test --replicates 500
+    python benchmarks/studies/split_plot_intervals.py bootstrap --replicates 400
+    python benchmarks/studies/split_plot_intervals.py test --replicates 1000
 
 Model and scenarios are those of `split_plot.py`. Profile intervals are those of the
 likelihood, not the restricted one; bootstrap intervals come from 199 parametric replicates
@@ -83,7 +83,7 @@ STUDIES: dict[str, Study] = {
 
 def main() -> None:
     """Run, save and print."""
-    options = parse_options(__doc__ or "", replicates=500, kinds=list(STUDIES))
+    options = parse_options(__doc__ or "", replicates=400, kinds=list(STUDIES))
     path = options.out / f"split_plot_{options.kind}.csv"
     first = 200 + 10 * list(STUDIES).index(options.kind)
     for number, name in scenarios(options, SCENARIOS):

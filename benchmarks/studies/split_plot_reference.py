@@ -21,6 +21,7 @@ from hglm.fitting.refit import refit
 from hglm.inference.anova import anova_table
 
 METHODS = ("satterthwaite", "kenward-roger")
+DIFFERENCES = ["difference of p", "relative difference of df"]
 SCRIPT = Path(__file__).with_suffix(".R")
 
 
@@ -32,7 +33,7 @@ def main() -> None:
         scenario = SCENARIOS[name]
         Y = np.column_stack(replicate(Each(Yields(scenario)), options.replicates, 100 + number))
         merge(path, compare(name, here(scenario, Y), there(scenario, Y)), "scenario")
-    print(markdown(pd.read_csv(path).astype(str)))
+    print(markdown(as_texts(pd.read_csv(path))))
 
 
 def here(scenario: Scenario, Y: np.ndarray) -> pd.DataFrame:
@@ -66,10 +67,15 @@ def compare(scenario: str, ours: pd.DataFrame, theirs: pd.DataFrame) -> pd.DataF
     both["fits"] = np.where(both["singular"] | both["singular_r"], "singular", "not singular")
     both["difference of p"] = (both["p_value"] - both["p_value_r"]).abs()
     both["relative difference of df"] = (both["den_df"] / both["den_df_r"] - 1.0).abs()
-    differences = ["difference of p", "relative difference of df"]
     grouped = both.groupby(["method", "fits"])
-    table = grouped[differences].max().join(grouped["response"].nunique().rename("data sets"))
+    table = grouped[DIFFERENCES].max().join(grouped["response"].nunique().rename("data sets"))
     return table.reset_index().assign(scenario=scenario)
+
+
+def as_texts(table: pd.DataFrame) -> pd.DataFrame:
+    """Show the differences to two digits."""
+    texts = {name: table[name].map("{:.1e}".format) for name in DIFFERENCES}
+    return table.assign(**texts)
 
 
 if __name__ == "__main__":
