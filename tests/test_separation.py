@@ -162,7 +162,7 @@ def test_no_extra_zeros_and_no_overdispersion_are_limits_not_separation() -> Non
         ),
     ]:
         found = only(fit)
-        assert not found.separated
+        assert found.kind == "limit"
         assert found.predictor.startswith(name)
         assert fit.converged
         assert fit.llf == pytest.approx(plain.llf, abs=1e-5)
@@ -213,3 +213,16 @@ def test_the_summary_and_the_checks_say_what_to_do() -> None:
     checks = fit.check(n=0).tables["checks"].set_index("check")
     assert checks.loc["separation", "verdict"] == "attention"
     assert "arm[T.c]" in checks.loc["separation", "found"]
+
+
+@pytest.mark.parametrize("method", ["laplace", hglm.Quadrature(7)])
+def test_a_variance_that_nothing_bounds_is_named(method: object) -> None:
+    """Every group is all zeros or all ones."""
+    data = frame()
+    pure = data.assign(y=(data["g"] % 2).astype(float))
+    fit = hglm.fit("y ~ x + (1 | g)", pure, "binomial", method=method)
+    assert only(fit).kind == "variance"
+    assert "variance of g" in fit.certificate.message
+    assert "nothing bounds the variance" in " ".join(str(fit.summary()).split())
+    nearly = pure.assign(y=np.where(data.index == 3, 1.0 - pure["y"], pure["y"]))
+    assert hglm.fit("y ~ x + (1 | g)", nearly, "binomial").certificate.unbounded == ()

@@ -31,6 +31,7 @@ from hglm.families.binomial import (
 from hglm.families.checks import check_sizes
 from hglm.families.counts import probabilities, summed_cdf
 from hglm.families.dispersion import DispersionFamily, log_dispersion
+from hglm.families.draws import draw_beta
 from hglm.families.jets import Jet
 from hglm.families.links import LINKS, log_probabilities
 from hglm.families.rising import rising_of
@@ -93,7 +94,7 @@ class BetaBinomial(DispersionFamily):
 
     def simulate(self, point: Point, rng: np.random.Generator) -> Vector:
         log_mu, log_1mu, e = (jet.value for jet in self._coordinates(point))
-        p = rng.beta(np.exp(log_mu + e), np.exp(log_1mu + e))
+        p = draw_beta(np.exp(log_mu + e), np.exp(log_1mu + e), rng)
         trials = np.broadcast_to(trials_of(point.sizes), p.shape)
         return np.asarray(rng.binomial(trials.astype(np.int64), p) / trials)
 

@@ -35,6 +35,7 @@ from hglm.families.counts import (
     log_factorial,
 )
 from hglm.families.dispersion import DispersionFamily, log_dispersion
+from hglm.families.draws import draw_poisson
 from hglm.families.jets import Jet
 from hglm.families.links import LINKS, log_mean
 from hglm.families.rising import rising_of
@@ -178,7 +179,7 @@ class NegativeBinomial1(DispersionFamily, CountFamily):
 def draw_negative_binomial(mu: Vector, k: Vector, rng: np.random.Generator) -> Vector:
     """Draw counts of mean μ and size k, as Poisson counts of a gamma mean."""
     size = np.broadcast_to(k, mu.shape)
-    return rng.poisson(rng.gamma(size, mu / size)).astype(np.float64)
+    return draw_poisson(rng.standard_gamma(size) * (mu / size), rng)
 
 
 def negative_binomial_cdf(y: Vector, mu: Vector, k: Vector) -> Vector:

@@ -12,6 +12,7 @@ from scipy.special import gammaln, kl_div, pdtr
 from hglm.families.base import Kernel, Parameter, Point, Response
 from hglm.families.checks import check_link, check_sizes, require_counts
 from hglm.families.counts import CountFamily, count_start
+from hglm.families.draws import draw_poisson
 from hglm.families.jets import Jet
 from hglm.families.links import LINKS, log_mean
 from hglm.numerics import special
@@ -77,7 +78,7 @@ class Poisson(CountFamily):
         return (LINKS[self.link].link(count_start(data.y) if mu is None else mu),)
 
     def simulate(self, point: Point, rng: np.random.Generator) -> Vector:
-        return rng.poisson(np.exp(self._log_mean(point).value)).astype(np.float64)
+        return draw_poisson(np.exp(self._log_mean(point).value), rng)
 
     def cdf(self, y: Vector, point: Point) -> Vector:
         mu = np.exp(self._log_mean(point).value)

@@ -32,6 +32,7 @@ from hglm.families.dispersion import (
     pearson_start,
     weighted,
 )
+from hglm.families.draws import draw_poisson
 from hglm.families.jets import Jet, assemble
 from hglm.families.links import LINKS, log_mean, log_probabilities
 from hglm.families.tweedie_series import remembering_series
@@ -109,7 +110,7 @@ class Tweedie(DispersionFamily):
 
     def simulate(self, point: Point, rng: np.random.Generator) -> Vector:
         parts = self._compound(point)
-        number = rng.poisson(np.exp(parts.log_rate.value))
+        number = draw_poisson(np.exp(parts.log_rate.value), rng)
         shape = number * np.exp(parts.log_shape.value)
         return np.asarray(rng.standard_gamma(shape) * np.exp(parts.log_scale.value))
 

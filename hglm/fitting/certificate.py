@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 __all__ = ["Certificate", "Unbounded"]
 
@@ -16,9 +17,12 @@ class Unbounded:
     names: tuple[str, ...]
     signs: tuple[int, ...]
     """To which infinity each of them runs, as far as the search went; 0 where it stayed."""
-    rows: int
-    """Rows that are separated; 0 where the parameter is at a limit of another kind."""
-    complete: bool
+    kind: Literal["separation", "limit", "variance"]
+    """Rows whose responses the coefficients tell for certain; a parameter at a limit of the
+    model otherwise; a variance between levels that nothing bounds."""
+    rows: int = 0
+    """Rows that are separated."""
+    complete: bool = False
     """Whether all rows are separated."""
 
     @property
@@ -26,11 +30,6 @@ class Unbounded:
         """The coefficients in words."""
         of = "" if self.predictor in ("mean", *self.names) else f" ({self.predictor})"
         return ", ".join(f"`{name}`" for name in self.names) + of
-
-    @property
-    def separated(self) -> bool:
-        """Whether it is separation: rows whose responses the coefficients tell for certain."""
-        return self.rows > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +64,8 @@ class Certificate:
     """From how many points the search was made."""
     agreeing: int = 1
     """How many of them ended here, to 0.001 in the criterion."""
+    lower: float = 0.0
+    """How much lower the criterion was where another start's search ended unproven."""
     log_concave: bool = True
     """Whether the log density is concave in the random effects; if not, the search from one
     start may have missed a better optimum."""

@@ -9,10 +9,11 @@ import numpy as np
 from hglm.criteria.linear_problem import LinearProblem
 from hglm.design.arrays import Design
 from hglm.errors import DataError, FitError, OptionError
+from hglm.families import Family
 from hglm.fitting.boundary import starts_by_moments
 from hglm.typing import Vector
 
-__all__ = ["check_linear", "check_residual", "check_start", "no_residual"]
+__all__ = ["check_generalised", "check_linear", "check_residual", "check_start", "no_residual"]
 
 ROUNDING = 32.0 * float(np.finfo(np.float64).eps)
 """Residuals this small beside the response are rounding."""
@@ -51,6 +52,32 @@ def check_linear(design: Design, problem: LinearProblem) -> None:
             raise DataError(
                 f"The random effects by `{group}` cannot be told from the fixed effects, which "
                 f"have a coefficient for every level; leave `{group}` out of one of the two."
+            )
+
+
+def check_generalised(design: Design, family: Family) -> None:
+    """Raise where a generalised model has nothing to estimate a dispersion or variance from.
+
+    Raises
+    ------
+    DataError
+    """
+    constant = design.n > 0 and float(np.ptp(design.y)) == 0.0
+    if constant and not family.discrete and design.mean.offset is None:
+        raise DataError(
+            f"The response `{design.response}` is constant ({design.y[0]:g} in every row), so "
+            f"there is no variation for the {family.name} family to describe; check the column."
+        )
+    single = design.trials is None or bool(np.all(design.trials == 1.0))
+    if family.support != "proportion" or not single or design.frequencies is not None:
+        return
+    for term in design.mean.random:
+        rows = np.bincount(term.codes, minlength=term.n_levels)
+        if term.k == 1 and term.relation is None and np.all(rows == 1) and np.ptp(term.z) == 0.0:
+            raise DataError(
+                f"Every level of `{term.group}` has a single response of 0 or 1, which tells "
+                f"nothing of a variance between levels; leave the term (1 | {term.group}) out, or "
+                "group by a factor with several rows a level."
             )
 
 

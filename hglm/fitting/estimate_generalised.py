@@ -16,13 +16,15 @@ from hglm.criteria.laplace_error import laplace_error
 from hglm.criteria.quadrature import MOST_NODES, check_quadrature, evaluate_quadrature
 from hglm.design.arrays import Design, PredictorDesign
 from hglm.families import Family, Response, Sizes, bind
-from hglm.fitting.certificate import Certificate
+from hglm.fitting.certificate import Certificate, Unbounded
+from hglm.fitting.checks import check_generalised
 from hglm.fitting.estimate import is_small
 from hglm.fitting.generalised import Criterion, GeneralisedOptimum, fit_generalised
 from hglm.fitting.generalised_start import generalised_start
 from hglm.fitting.methods import Laplace, Quadrature
 from hglm.fitting.multistart import best_of, is_log_concave, other_starts
 from hglm.fitting.record import Coefficients, Estimates, GeneralisedState
+from hglm.fitting.runaway import runaway_slots
 from hglm.fitting.term_estimates import standard_theta, term_estimates, user_theta
 from hglm.fitting.unbounded import flat_covariance, with_names
 from hglm.numerics.positive import covariance_of
@@ -34,7 +36,7 @@ __all__ = ["estimate_generalised"]
 
 STABLE = 1e-4
 """`Quadrature("auto")` stops when the deviance changes by less."""
-POOR, MORE_STARTS = 0.15, 8
+POOR, MORE_STARTS = 0.15, 16
 """Error of the log likelihood a level with which likelihoods were seen to have several optima;
 then there are more starts."""
 FIRST_NODES, MAX_NODES = 5, 129
@@ -66,6 +68,7 @@ def estimate_generalised(
         Response(design.y, Sizes(design.trials, design.weights)),
         cast(Sequence[object], design.index),
     )
+    check_generalised(design, family)
     predictors = _predictors(design, family)
     with single_thread(is_small([*predictors.values()])):
         grouped = group_terms(list(predictors.values()))
@@ -196,7 +199,15 @@ def _estimates(
         nobs=problem.nobs,
         n_parameters=problem.n_fixed + problem.layout.n_theta,
         linear_predictor=mean.linear_predictor,
-        certificate=with_names(optimum.certificate, optimum.flats, predictors),
+        certificate=with_names(
+            optimum.certificate,
+            optimum.flats,
+            predictors,
+            [
+                Unbounded(terms[i].predictor, (f"variance of {terms[i].group}",), (1,), "variance")
+                for i in runaway_slots(problem, psi, optimum.evaluation)
+            ],
+        ),
         state=GeneralisedState(problem, psi, optimum.evaluation, optimum.hessian),
         path=optimum.path,
         others=coefficients,

@@ -33,7 +33,7 @@ class Laplace:
     ----------
     starts
         From how many points to search: more than one where the likelihood may have several
-        optima, see `Certificate.may_have_other_modes`. None for one start, or eight where
+        optima, see `Certificate.may_have_other_modes`. None for one start, or sixteen where
         the approximation turns out to be poor.
     seed
         Of the random starts; the first is not random.

@@ -1,9 +1,9 @@
 """Searches from several starts, for likelihoods that may have several optima.
 
 The starts differ from the first one in the covariances (of full rank, diagonal, of rank one,
-from a tenth to ten times the size), in the coefficients of links that are not the identity,
-and in dispersions and further parameters. Where the log density is concave in the random
-effects one start nearly always does; `is_log_concave` looks whether it is.
+from a tenth to ten times the size), in dispersions and further parameters, and in the
+coefficients: half of them leave all to the random effects. Where the log density is concave in
+the random effects one start nearly always does; `is_log_concave` looks whether it is.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from dataclasses import replace
 import numpy as np
 
 from hglm.covariance import Slot
-from hglm.criteria.generalised_problem import GeneralisedProblem
+from hglm.criteria.generalised_problem import FixedBlock, GeneralisedProblem
 from hglm.errors import FitError
 from hglm.families import Response, Wanted, bind
+from hglm.families.links import Link, inverse
 from hglm.fitting.boundary import openings, starts_by_moments, with_slot
 from hglm.fitting.generalised import GeneralisedOptimum
 from hglm.typing import Codes, Matrix, Vector
@@ -27,6 +28,10 @@ SAME = 1e-3
 """Deviances that differ by less are of the same optimum."""
 ROWS = 24
 """Rows of which the log density is looked at."""
+WIDE = 5.0
+"""Factors up to exp(5) by which dispersions and the like are changed."""
+TYPICAL = 0.5
+"""A standard deviation to draw about, on the scale of a logarithm or log odds."""
 REACH = np.arange(-6.0, 6.5, 0.75)
 """Distances from the linear predictor, in standard deviations of the response if it has its
 scale."""
@@ -53,10 +58,12 @@ def best_of(
     proven = [end for end in ends if end.certificate.converged]
     best = min(proven or ends, key=lambda end: end.evaluation.value)
     agreeing = [end for end in proven if end.evaluation.value < best.evaluation.value + SAME]
+    lowest = min(end.evaluation.value for end in ends)
     certificate = replace(
         best.certificate,
         starts=len(starts),
         agreeing=len(agreeing),
+        lower=max(0.0, best.evaluation.value - lowest),
         evaluations=sum(end.certificate.evaluations for end in ends),
     )
     path = [point for end in ends for point in end.path]
@@ -126,23 +133,42 @@ def _at(X: Matrix | None, offset: Vector | None, gamma: Vector, rows: Codes) -> 
 
 
 def _draw(problem: GeneralisedProblem, first: Vector, rng: np.random.Generator, i: int) -> Vector:
-    """Draw one start."""
+    """Draw one start; every other one is without the predictors of the mean."""
     psi = first.copy()
     parameters = problem.likelihood.family.parameters
     for d, block in enumerate(problem.fixed):
+        if d == 0 and i % 2 == 0:
+            psi[block.parameters] = _level(block, parameters[0].link, psi)
         if d == 0 and parameters[0].link.scale == "identity":
-            continue  # in the response's units, and near its optimum
+            continue  # in the response's units
         psi[block.parameters] += (0.3 if d == 0 else 1.0) * rng.normal(size=block.p)
+        if block.X is None and i % 2 == 0:
+            psi[block.first] += rng.uniform(-WIDE, WIDE)  # noise may be what levels explain
     theta = problem.theta(psi)
     for slot in problem.layout.slots:
-        theta = with_slot(theta, slot, _own(slot, theta[slot.parameters], rng, i))
+        least = 0.0 if parameters[0].link.scale == "identity" else TYPICAL
+        theta = with_slot(theta, slot, _own(slot, theta[slot.parameters], least, rng, i // 2))
     psi[problem.n_fixed :] = theta
     return psi
 
 
-def _own(slot: Slot, own: Vector, rng: np.random.Generator, i: int) -> Vector:
-    """Draw the parameters of one term."""
-    sd = np.linalg.norm(slot.structure.factor(own, slot.k), axis=1)
+def _level(block: FixedBlock, link: Link, psi: Vector) -> Vector:
+    """γ of the predictor that is nearest to the average mean in all rows. (p,)"""
+    if block.X is None:
+        return psi[block.parameters]
+    with np.errstate(all="ignore"):
+        mean = inverse(link, np.asarray(block.predictor(psi))).mean(keepdims=True)
+        eta = float(link.link(mean)[0])
+    if not np.isfinite(eta):
+        return psi[block.parameters]
+    target = np.full(len(block.X), eta) if block.offset is None else eta - block.offset
+    out: Vector = block.X.T @ target / len(block.X)
+    return out
+
+
+def _own(slot: Slot, own: Vector, least: float, rng: np.random.Generator, i: int) -> Vector:
+    """Draw the parameters of one term, of standard deviations about its own or the least."""
+    sd = np.maximum(np.linalg.norm(slot.structure.factor(own, slot.k), axis=1), least)
     if not starts_by_moments(slot):
         members = openings(slot, own, np.eye(slot.k), float(sd[0] * 10.0 ** rng.uniform(-1, 1)))
         chosen: Vector = members[rng.integers(len(members))]

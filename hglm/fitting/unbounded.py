@@ -28,7 +28,15 @@ from hglm.fitting.certificate import Certificate, Unbounded
 from hglm.numerics.separation import null_space, recession
 from hglm.typing import BoolArray, Codes, Matrix, Vector
 
-__all__ = ["Flat", "curved", "flat_covariance", "flat_directions", "with_names", "without_flats"]
+__all__ = [
+    "Flat",
+    "curved",
+    "flat_covariance",
+    "flat_directions",
+    "wanted_by_rows",
+    "with_names",
+    "without_flats",
+]
 
 NO_PULL = 1e-4
 """A row's score in η below which it does not hold the predictor."""
@@ -157,15 +165,23 @@ def without_flats(gradient: Vector, hessian: Matrix, flats: Sequence[Flat]) -> t
     return gradient - along, slope / rate if rate > 1.0 else slope
 
 
+def wanted_by_rows(
+    problem: GeneralisedProblem, f: int, psi: Vector, at: MarginalEvaluation
+) -> Vector:
+    """Ask which way each row wants predictor f to go for ever: 1, -1, or 0 for neither. (n,)"""
+    return _demands(problem, f, _predictors(problem, psi, at)).wanted
+
+
 def with_names(
     certificate: Certificate,
     flats: Sequence[Flat],
     predictors: Mapping[str, PredictorDesign | None],
+    variances: Sequence[Unbounded] = (),
 ) -> Certificate:
-    """Add the names of the coefficients that run away."""
-    if not flats:
+    """Add the names of the coefficients that run away, and of variances that do."""
+    if not flats and not variances:
         return certificate
-    found = []
+    found = list(variances)
     for flat in flats:
         name, design = list(predictors.items())[flat.predictor]
         names = (name,) if design is None else design.names
@@ -175,6 +191,7 @@ def with_names(
                 predictor=name,
                 names=tuple(names[i] for i in places),
                 signs=tuple(int(flat.signs[i]) for i in places),
+                kind="separation" if flat.rows else "limit",
                 rows=flat.rows,
                 complete=flat.complete,
             )

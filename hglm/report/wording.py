@@ -128,13 +128,19 @@ def modes_notes(certificate: Certificate) -> tuple[str, ...]:
     if c.agreeing == c.starts:
         return (f"All {c.starts} starts ended at this optimum.",)
     others = "the others at worse ones or without convergence"
-    return (f"Of {c.starts} starts {c.agreeing} ended at this optimum, {others}.",)
+    lower = (
+        f" A search without convergence reached a criterion lower by {c.lower:.3g}: a better "
+        "optimum, or a place where the approximation breaks down."
+        if c.lower > 1e-3
+        else ""
+    )
+    return (f"Of {c.starts} starts {c.agreeing} ended at this optimum, {others}.{lower}",)
 
 
 def unbounded_notes(certificate: Certificate) -> tuple[str, ...]:
     """Explain coefficients without a finite estimate: why, what it means, what to do."""
     notes = [_unbounded(found) for found in certificate.unbounded]
-    if any(found.separated for found in certificate.unbounded):
+    if any(found.kind == "separation" for found in certificate.unbounded):
         notes.append(SEPARATED)
     return tuple(notes)
 
@@ -143,7 +149,13 @@ def _unbounded(found: Unbounded) -> str:
     """Say what runs away, and why."""
     of = "" if found.predictor in ("mean", *found.names) else f" ({found.predictor})"
     going = _going(found)
-    if not found.separated:
+    if found.kind == "variance":
+        return (
+            f"Every level has one extreme response only{of}, so that nothing bounds the "
+            "variance between levels: its size and that of the intercept depend on how the "
+            "likelihood is approximated, and mean only that levels differ."
+        )
+    if found.kind == "limit":
         return (
             f"At a limit of the model{of}: {going}. A simpler model without it describes the "
             "data as well, and the other estimates stand."

@@ -101,14 +101,10 @@ def _separation(estimates: Estimates) -> Finding | None:
     if not unbounded:
         return None
     names = ", ".join(found.label for found in unbounded)
-    separated = [found for found in unbounded if found.separated]
+    separated = [found for found in unbounded if found.kind == "separation"]
     if not separated:
         return Finding(
-            "limits",
-            "note",
-            f"no finite estimate of {names}",
-            "The parameter is at a limit of the model, and a simpler model without it describes "
-            "the data as well.",
+            "limits", "note", f"no finite estimate of {names}", "The summary says what it means."
         )
     rows = max(found.rows for found in separated)
     return Finding(
