@@ -134,6 +134,27 @@ def _rise_with_fixed(fit: hglm.Fit, frame: pd.DataFrame, name: str, value: float
     return held.deviance - fit.deviance
 
 
+@pytest.mark.parametrize("seed", [97, 175, 223, 226])
+def test_a_variance_at_zero_does_not_lead_the_search_astray(seed: int) -> None:
+    """Plots without variance within blocks: the upper end for blocks is that without plots.
+
+    With large blocks the plots' variance stays zero; with small ones it takes their
+    place, and the lower end can only be lower.
+    """
+    rng = np.random.default_rng(seed)
+    block, plot = np.repeat(np.arange(6), 12), np.repeat(np.arange(18), 4)
+    y = rng.normal(size=72) + 0.5 * rng.normal(size=6)[block]
+    frame = pd.DataFrame({"y": y, "block": block, "plot": plot})
+    blocks = hglm.fit("y ~ 1 + (1 | block)", frame, method="ml")
+    nested = hglm.fit("y ~ 1 + (1 | block / plot)", frame, method="ml")
+    assert nested.varcorr.loc[0, "sdcor"] == 0.0
+    name = "sd(Intercept | block)"
+    expected = blocks.conf_int(method="profile").loc[name]
+    found = nested.conf_int(method="profile").loc[name]
+    assert found["conf_high"] == pytest.approx(expected["conf_high"], rel=1e-5)
+    assert found["conf_low"] <= expected["conf_low"] + 1e-5
+
+
 def test_ends_are_in_order_around_the_estimate() -> None:
     """PITFALLS row 13: ends flipped for REML."""
     fit = fitted("sleepstudy_rs_reml")

@@ -97,30 +97,30 @@ class Profiler:
         value, slope = target.function(self.phi)
         direction = self.covariance @ (slope / self.scale)
         length = float(np.sqrt(max(float((slope / self.scale) @ direction), 0.0)))
-        unit = length if length > 1e-6 else 1.0
-        first = np.zeros(len(self.phi)) if start is None else (start - self.phi) * self.scale
+        step = np.zeros(len(self.phi)) if start is None else start - self.phi
         if start is None and length > 1e-6:
-            first = 0.8 * zeta * direction / length
+            step = 0.8 * zeta * direction / length / self.scale
         if start is None:  # a parameter at zero is stationary by symmetry: start off it
-            first = first + np.where(self.phi == 0.0, 0.3 * self.scale, 0.0)
+            step = step + np.where(self.phi == 0.0, 0.3, 0.0)
+        scale = self._scale_beyond(step)
         # near a zero of its slope a target changes far more than its length says
-        moved = abs(target.function(self.phi + first / self.scale)[0] - value)
-        unit = max(unit, float(moved) / abs(zeta))
+        moved = abs(float(target.function(self.phi + step)[0] - value)) / abs(zeta)
+        unit = max(length, moved) if max(length, moved) > 1e-6 else 1.0
 
         def objective(x: Vector) -> tuple[float, Vector]:
-            h, gradient = target.function(self.phi + x / self.scale)
-            return float(-side * (h - value) / unit), -side * gradient / self.scale / unit
+            h, gradient = target.function(self.phi + x / scale)
+            return float(-side * (h - value) / unit), -side * gradient / scale / unit
 
         def room(x: Vector) -> float:
-            return bound - (self.criterion(self.phi + x / self.scale)[0] - self.minimum)
+            return bound - (self.criterion(self.phi + x / scale)[0] - self.minimum)
 
         def room_slope(x: Vector) -> Vector:
-            return -self.criterion(self.phi + x / self.scale)[1] / self.scale
+            return -self.criterion(self.phi + x / scale)[1] / scale
 
-        greatest = (self.highest(self.minimum + bound) - self.phi) * self.scale
+        greatest = (self.highest(self.minimum + bound) - self.phi) * scale
         result = minimize(
             objective,
-            np.minimum(first, greatest),
+            np.minimum(step * scale, greatest),
             jac=True,
             method="SLSQP",
             bounds=[(-np.inf, x) for x in greatest],
@@ -132,8 +132,18 @@ class Profiler:
                 f"The profile of {target.name} could not be followed to ζ = {zeta:.3g}; "
                 'use Wald intervals (method="wald") or a bootstrap for it.'
             )
-        phi = self.phi + result.x / self.scale
+        phi = self.phi + result.x / scale
         return target.function(phi)[0], phi
+
+    def _scale_beyond(self, step: Vector) -> Vector:
+        """Scale (m,) with the curvature a step away where a parameter is zero.
+
+        There the deviance is flat by symmetry, and says little of how it rises farther off.
+        """
+        slope = self.criterion(self.phi + step)[1]
+        zero = (self.phi == 0.0) & (step != 0.0)
+        secant = np.divide(slope, step, out=np.zeros(len(step)), where=zero)
+        return np.asarray(np.maximum(self.scale, np.sqrt(np.maximum(secant, 0.0))))
 
 
 def profile_intervals(
