@@ -178,8 +178,8 @@ class Fit(Estimated, Answering, Inferring):
             New rows; those of the fit by default. A row with a missing value is
             predicted as missing.
         random
-            Grouping factors to condition on: ``"all"``, ``"none"`` (the population),
-            a name or names.
+            Grouping factors to condition on: ``"all"``, ``"none"`` (random effects of
+            zero), a name or names; or ``"average"``, the mean over all random effects.
         scale
             ``"response"`` for means, zero inflation included (for an ordinal response
             the probability of each category), or ``"link"``.

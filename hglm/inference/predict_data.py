@@ -12,10 +12,15 @@ from hglm.design import Design, DesignSpec, NewDesign
 from hglm.errors import OptionError
 from hglm.families import Family, Sizes
 from hglm.fitting.record import Estimates, GeneralisedState
-from hglm.inference.conditioning import other_terms, unseen_variance
+from hglm.inference.conditioning import other_terms, pair_terms, unseen_variance
 from hglm.inference.predict import Interval, NewLevels, predict, prediction_rows
 from hglm.inference.predictive import NewResponses
-from hglm.inference.response_scale import category_probabilities, mean_function, other_predictors
+from hglm.inference.response_scale import (
+    averaged,
+    category_probabilities,
+    mean_function,
+    other_predictors,
+)
 from hglm.inference.tests import Denominator
 from hglm.typing import Frame, Vector
 
@@ -66,16 +71,24 @@ def predict_data(
             "An ordinal response has a probability for each category and no interval; leave "
             '`interval` out, or use scale="link" for confidence intervals of the predictor.'
         )
+    whole = random == "average"  # the columns of all random effects count
+    random = "none" if whole else random
     rows = prediction_rows(
-        design, spec, data, random=random, new_levels=new_levels, interval=interval
+        design,
+        spec,
+        data,
+        random=random,
+        new_levels=new_levels,
+        interval="prediction" if whole else interval,
     )
     if data is None:
         weights = design.weights if weights is None else weights
         trials = design.trials if trials is None else trials
     responses = mean = None
+    population = _population(estimates, rows) if whole and family is not None else {}
     if family is not None and scale == "response" and not by_category:
         others = other_predictors(estimates, rows, random)
-        mean = mean_function(family, others)
+        mean = averaged(family, others, population) if population else mean_function(family, others)
         if interval == "prediction":
             sizes = _sizes(family, design, rows, weights, trials)
             spreads = _spreads(estimates, rows, random)
@@ -95,7 +108,11 @@ def predict_data(
     )
     if not by_category:
         return found
-    return category_probabilities(estimates, found.to_numpy(), design.response_levels, found.index)
+    spread = np.zeros(len(rows.index))
+    spread[rows.kept] = population.get("mean", 0.0)
+    return category_probabilities(
+        estimates, found.to_numpy(), design.response_levels, found.index, spread
+    )
 
 
 def _sizes(
@@ -112,6 +129,15 @@ def _sizes(
             "on how many; give `trials`, a number or one for each row."
         )
     return Sizes(_kept(trials, rows), _kept(weights, rows))
+
+
+def _population(estimates: Estimates, rows: NewDesign) -> dict[str, Vector]:
+    """Return the standard deviations of the predictors that vary, (m,) by name."""
+    terms = pair_terms(estimates, rows.mean, "none")
+    of_mean = (term for term in terms if term.estimate.predictor == "mean")
+    variance = unseen_variance(of_mean, len(rows.kept))
+    own = {"mean": np.sqrt(variance)} if variance.any() else {}
+    return own | _spreads(estimates, rows, "none")
 
 
 def _spreads(

@@ -19,16 +19,20 @@ from hglm.families.cumulative import Cumulative
 from hglm.fitting.record import Estimates, GeneralisedState
 from hglm.inference.conditioning import other_terms
 from hglm.inference.family_point import family_point, fitted_predictors, scalar_predictors
+from hglm.numerics.gauss_hermite import product_rule
 from hglm.typing import Vector
 
 __all__ = [
     "MeanFunction",
+    "averaged",
     "category_probabilities",
     "fitted_means",
     "mean_function",
     "other_predictors",
 ]
 
+NODES, FEW = 61, 21
+"""Of quadrature over a population: where one predictor varies, and for each of several."""
 MeanFunction: TypeAlias = Callable[[Vector], tuple[Vector, Vector]]
 """η to E y and its derivative in η, elementwise."""
 
@@ -54,8 +58,45 @@ def mean_function(family: Family, others: Mapping[str, Vector]) -> MeanFunction:
     return mean
 
 
+def averaged(
+    family: Family, others: Mapping[str, Vector], spreads: Mapping[str, Vector]
+) -> MeanFunction:
+    """Return the mean over a population, as a function of the mean's predictor.
+
+    The predictors of its members are normal about the given ones: Gauss-Hermite
+    quadrature in each predictor that varies.
+
+    Parameters
+    ----------
+    family
+        With its links.
+    others
+        Further predictors of the same rows by name, (n,) or () each.
+    spreads
+        Standard deviations by name of the predictor, (n,) each.
+    """
+    names = list(spreads)
+    nodes, log_weights = product_rule(NODES if len(names) == 1 else FEW, len(names))
+
+    def mean(eta: Vector) -> tuple[Vector, Vector]:
+        value, slope = np.zeros(np.shape(eta)), np.zeros(np.shape(eta))
+        for x, weight in zip(nodes, np.exp(log_weights), strict=True):
+            moves = {name: step * spreads[name] for name, step in zip(names, x, strict=True)}
+            moved = {name: eta_d + moves.get(name, 0.0) for name, eta_d in others.items()}
+            one, change = mean_function(family, moved)(eta + moves.get("mean", 0.0))
+            value += weight * one
+            slope += weight * change
+        return value, slope
+
+    return mean
+
+
 def category_probabilities(
-    estimates: Estimates, eta: Vector, levels: Sequence[str], index: pd.Index
+    estimates: Estimates,
+    eta: Vector,
+    levels: Sequence[str],
+    index: pd.Index,
+    spread: Vector | float = 0.0,
 ) -> pd.DataFrame:
     """Tabulate the probability of each category of an ordinal response.
 
@@ -67,12 +108,18 @@ def category_probabilities(
         Names of the categories.
     index : (m,)
         Labels of the rows.
+    spread : (m,) or number
+        Standard deviation of the predictor in a population to average over.
     """
     assert isinstance(estimates.state, GeneralisedState)
     family = estimates.state.problem.likelihood.family
     assert isinstance(family, Cumulative)
     scalars = scalar_predictors(estimates.state).values()
-    values = family.probabilities(point_at([eta, *scalars]))
+    nodes, log_weights = product_rule(NODES if np.any(spread) else 1, 1)
+    values = sum(
+        weight * family.probabilities(point_at([eta + step * spread, *scalars]))
+        for step, weight in zip(nodes[:, 0], np.exp(log_weights), strict=True)
+    )
     return pd.DataFrame(values, index, list(levels))
 
 
