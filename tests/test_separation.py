@@ -11,6 +11,7 @@ from scipy import linalg
 
 import hglm
 from hglm.fitting.certificate import Unbounded
+from hglm.fitting.unbounded import Flat, without_flats
 from hglm.numerics.separation import recession
 
 Q, M = 12, 8
@@ -167,6 +168,16 @@ def test_no_extra_zeros_and_no_overdispersion_are_limits_not_separation() -> Non
         assert fit.converged
         assert fit.llf == pytest.approx(plain.llf, abs=1e-5)
         assert "limit of the model" in str(fit.summary())
+
+
+@pytest.mark.parametrize("slope", [0.0, 1e-200, 1e-110, 1e-8])
+def test_a_vanishing_slope_along_a_limit_leaves_nothing_to_gain(slope: float) -> None:
+    """Geometric counts under a Conway-Maxwell family: its cube is zero long before it is."""
+    flat = Flat(0, np.array([1]), np.array([True]), np.eye(2)[:, :1], 0, False)
+    hessian = np.diag([slope, 2.0])
+    across, gain = without_flats(np.array([slope, 0.5]), hessian, [flat])
+    np.testing.assert_allclose(across, [0.0, 0.5], atol=1e-190)
+    assert gain == pytest.approx(slope, abs=1e-150)  # c exp(-t) falls by its slope
 
 
 def test_groups_of_zeros_or_ones_are_no_separation() -> None:

@@ -161,7 +161,10 @@ def without_flats(gradient: Vector, hessian: Matrix, flats: Sequence[Flat]) -> t
     N = _joined(flats)
     along = N @ (N.T @ gradient)
     slope = float(np.linalg.norm(along))
-    rate = float(along @ hessian @ along) / max(slope, 1e-300) ** 3  # h/g
+    if slope == 0.0:
+        return gradient, 0.0
+    direction = along / slope
+    rate = float(direction @ hessian @ direction) / slope  # h/g
     return gradient - along, slope / rate if rate > 1.0 else slope
 
 
