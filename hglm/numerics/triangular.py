@@ -6,6 +6,7 @@ unknowns takes, and a fit of a small model is made of such systems.
 
 from __future__ import annotations
 
+import numpy as np
 from scipy import linalg
 from scipy.linalg import lapack
 
@@ -38,6 +39,9 @@ def solve_triangular(A: Matrix, rhs: Matrix, lower: bool = True, transpose: bool
 
 
 def condition(A: Matrix, lower: bool = True) -> float:
-    """Estimate ‖A‖ ‖A^-1‖ in the 1-norm of a triangular matrix (p, p); inf if singular."""
-    reciprocal, _ = lapack.dtrcon(A, norm="1", uplo="L" if lower else "U")
-    return 1.0 / reciprocal if reciprocal > 0.0 else float("inf")
+    """Compute ‖A‖ ‖A^-1‖ in the 1-norm of a triangular matrix (p, p); inf if singular."""
+    triangle = np.tril(A) if lower else np.triu(A)
+    inverse, info = lapack.dtrtri(triangle, lower=lower)
+    if info != 0:
+        return float("inf")
+    return float(np.abs(triangle).sum(axis=0).max() * np.abs(inverse).sum(axis=0).max())
