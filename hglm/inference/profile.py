@@ -93,7 +93,7 @@ class Profiler:
         start : (m,) or None
             φ to start from.
         """
-        side, bound = float(np.sign(zeta)), zeta**2
+        bound = zeta**2
         value, slope = target.function(self.phi)
         direction = self.covariance @ (slope / self.scale)
         length = float(np.sqrt(max(float((slope / self.scale) @ direction), 0.0)))
@@ -102,10 +102,24 @@ class Profiler:
             step = 0.8 * zeta * direction / length / self.scale
         if start is None:  # a parameter at zero is stationary by symmetry: start off it
             step = step + np.where(self.phi == 0.0, 0.3, 0.0)
-        scale = self._scale_beyond(step)
         # near a zero of its slope a target changes far more than its length says
         moved = abs(float(target.function(self.phi + step)[0] - value)) / abs(zeta)
-        unit = max(length, moved) if max(length, moved) > 1e-6 else 1.0
+        unit = max(length if length > 1e-6 else 1.0, moved)
+        for scale in (self.scale, self._scale_beyond(step)):
+            phi = self._search(target, zeta, step, scale, unit)
+            if self.criterion(phi)[0] - self.minimum <= (1.0 + 1e-4) * bound:
+                return target.function(phi)[0], phi
+        raise FitError(
+            f"The profile of {target.name} could not be followed to ζ = {zeta:.3g}; "
+            'use Wald intervals (method="wald") or a bootstrap for it.'
+        )
+
+    def _search(
+        self, target: Target, zeta: float, step: Vector, scale: Vector, unit: float
+    ) -> Vector:
+        """Where the search ends, φ (m,), in coordinates (φ - φ^) × scale, from a step (m,)."""
+        side, bound = float(np.sign(zeta)), zeta**2
+        value = target.function(self.phi)[0]
 
         def objective(x: Vector) -> tuple[float, Vector]:
             h, gradient = target.function(self.phi + x / scale)
@@ -127,13 +141,7 @@ class Profiler:
             constraints={"type": "ineq", "fun": room, "jac": room_slope},
             options={"maxiter": 300, "ftol": 1e-10},
         )
-        if room(result.x) < -1e-4 * bound:
-            raise FitError(
-                f"The profile of {target.name} could not be followed to ζ = {zeta:.3g}; "
-                'use Wald intervals (method="wald") or a bootstrap for it.'
-            )
-        phi = self.phi + result.x / scale
-        return target.function(phi)[0], phi
+        return np.asarray(self.phi + result.x / scale)
 
     def _scale_beyond(self, step: Vector) -> Vector:
         """Scale (m,) with the curvature a step away where a parameter is zero.
@@ -230,7 +238,7 @@ def _linear(state: LinearState) -> tuple[Criterion, Vector, Highest]:
     def criterion(x: Vector) -> tuple[float, Vector]:
         try:
             return full_deviance(problem, x)
-        except np.linalg.LinAlgError:  # a step so long that V is singular to rounding
+        except (np.linalg.LinAlgError, ZeroDivisionError):  # a step so long that V is singular
             return FAR, np.zeros(len(x))
 
     def highest(deviance: float) -> Vector:
