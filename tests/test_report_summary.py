@@ -341,3 +341,13 @@ def test_the_summary_of_a_real_fit_is_that_of_r() -> None:
     fit = hglm.fit("reaction ~ days + (days | subject)", hglm.load_dataset("sleepstudy"))
     shown = str(fit.summary())
     assert shown.partition("\n- Converged")[0] == SLEEPSTUDY.partition("\n- Converged")[0]
+
+
+def test_a_residual_that_a_term_can_hold_is_pointed_out() -> None:
+    """One row for each cell of factor and group: only sums of variances are determined."""
+    sleep = hglm.load_dataset("sleepstudy")
+    sleep = sleep.assign(day=sleep["days"].astype(str))
+    shared = str(hglm.fit("reaction ~ days + (day | subject)", sleep).summary())
+    assert "as many as the observations" in " ".join(shared.split())
+    plain = str(hglm.fit("reaction ~ days + (days | subject)", sleep).summary())
+    assert "as many as the observations" not in " ".join(plain.split())

@@ -22,6 +22,7 @@ from hglm.report.wording import (
     group_counts,
     model_title,
     modes_notes,
+    shared_variance_notes,
     singular_notes,
     unbounded_notes,
 )
@@ -84,6 +85,7 @@ def summarise(
         notes=(
             *design.notes,
             *unbounded_notes(estimates.certificate),
+            *shared_variance_notes(estimates, design),
             *singular_notes(estimates, design),
             *overdispersion_notes(estimates, design),
             *modes_notes(estimates.certificate),

@@ -9,7 +9,7 @@ import numpy as np
 
 from hglm.design.arrays import Design
 from hglm.fitting.certificate import Certificate, Unbounded
-from hglm.fitting.record import Estimates, TermEstimate
+from hglm.fitting.record import Estimates, LinearState, TermEstimate
 from hglm.inference.diagnostics.robust_covariance import RobustCovariance
 from hglm.inference.tests import Ddf
 from hglm.report.frames import correlation_matrix, has_correlations
@@ -22,6 +22,7 @@ __all__ = [
     "group_counts",
     "model_title",
     "modes_notes",
+    "shared_variance_notes",
     "singular_notes",
     "unbounded_notes",
 ]
@@ -179,6 +180,23 @@ def _going(found: Unbounded) -> str:
         verb = "" if any(" tends " in part for part in parts) else "tends "
         parts.append(f"`{name}` {verb}{ends[sign]}" if sign else f"`{name}` is undetermined")
     return ", ".join(parts)
+
+
+def shared_variance_notes(estimates: Estimates, design: Design) -> tuple[str, ...]:
+    """Say where the residual variance may be part of a term's covariance.
+
+    A term with a coefficient for every row of each level can hold the residual in it:
+    then the sums of its variances and the residual's are determined, not the parts.
+    """
+    if not isinstance(estimates.state, LinearState):
+        return ()
+    return tuple(
+        f"The random effects by {term.group} are as many as the observations, so that their "
+        "variances and that of the residual may be determined only together: read nothing into "
+        'how they are split, or leave the residual out by dispersion="~ 0".'
+        for term in design.mean.random
+        if term.structure == "us" and term.relation is None and term.k * term.n_levels >= design.n
+    )
 
 
 def singular_notes(estimates: Estimates, design: Design) -> tuple[str, ...]:
