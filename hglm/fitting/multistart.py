@@ -63,7 +63,7 @@ def best_of(
         best.certificate,
         starts=len(starts),
         agreeing=len(agreeing),
-        lower=max(0.0, best.evaluation.value - lowest),
+        lower=max(0.0, float(best.evaluation.value - lowest)),
         evaluations=sum(end.certificate.evaluations for end in ends),
     )
     path = [point for end in ends for point in end.path]
@@ -104,7 +104,8 @@ def is_log_concave(problem: GeneralisedProblem, response: Response, psi: Vector)
     response
         What its likelihood was bound to.
     psi : (n_fixed + m,)
-        At which the other predictors are.
+        About which the predictor is varied. The others are where a search would start: at
+        their limits a larger family may look like a simpler one.
     """
     inner = problem.wanted.inner
     if len(inner) > 1:
@@ -112,13 +113,15 @@ def is_log_concave(problem: GeneralisedProblem, response: Response, psi: Vector)
     extremes = [int(np.argmin(response.y)), int(np.argmax(response.y))]
     rows = np.unique([*np.linspace(0, problem.n - 1, ROWS).astype(np.intp), *extremes])
     family = problem.likelihood.family
-    likelihood = bind(family, response.y[rows], response.sizes.take(rows))
-    eta = [_at(block.X, block.offset, psi[block.parameters], rows) for block in problem.fixed]
+    few = Response(response.y[rows], response.sizes.take(rows))
+    likelihood = bind(family, few.y, few.sizes)
     d = inner[0]
+    block = problem.fixed[d]
     identity = family.parameters[d].link.scale == "identity"
     width = float(np.std(response.y)) if identity and d == 0 else 1.0
-    eta[d] = eta[d] + width * REACH[:, None]
     with np.errstate(all="ignore"):
+        eta: list[Vector | float] = [np.asarray(guess) for guess in family.start(few)]
+        eta[d] = _at(block.X, block.offset, psi[block.parameters], rows) + width * REACH[:, None]
         curvature = likelihood.derivatives(eta, Wanted(2, (d,)))[d, d]
     known = curvature[np.isfinite(curvature)]
     return not np.any(known > 1e-8 * np.abs(known).max(initial=0.0))
