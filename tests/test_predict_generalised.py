@@ -207,3 +207,19 @@ def test_what_is_only_for_linear_models_says_so(fits):
     ):
         with pytest.raises(OptionError, match="linear mixed models"):
             ask()
+
+
+def test_a_factor_of_another_predictor_alone_is_conditioned_on_like_any_other():
+    """New rows need it where the response is predicted, and only there."""
+    data = counts()
+    fit = hglm.fit("count ~ x + (1 | g)", data, "poisson", zero_inflation="~ z + (1 | h)")
+    np.testing.assert_allclose(fit.predict(data), fit.fittedvalues, rtol=1e-12)
+    by_h = fit.predict(data.drop(columns="g"), random="h")
+    mean = np.exp(fit.design.mean.X @ fit.estimates.beta)
+    zero = fit.others["zero_inflation"].linear_predictor
+    np.testing.assert_allclose(by_h, mean / (1 + np.exp(zero)), rtol=1e-12)
+    link = fit.predict(data.drop(columns=["h", "z"]), scale="link")
+    np.testing.assert_allclose(link, fit.estimates.linear_predictor, rtol=1e-12)
+    population = data.head(3).drop(columns=["g", "h"])
+    found = fit.predict(population, random="none", interval="prediction")
+    assert np.all(found["conf_low"] < found["conf_high"])

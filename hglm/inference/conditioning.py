@@ -69,9 +69,8 @@ def pair_terms(
     The rows may lack grouping factors; terms of one factor are in the order of
     the formula. Terms of further predictors have no part in the mean.
     """
-    of_mean = [term for term in estimates.terms if term.predictor == "mean"]
-    groups = chosen_groups((term.group for term in of_mean), random)
-    found = _columns_of(of_mean, design)
+    groups = chosen_groups((term.group for term in estimates.terms), random)
+    found = _columns_of((t for t in estimates.terms if t.predictor == "mean"), design)
     return [
         Conditioning(t, found[t.position], t.group in groups)
         if t.predictor == "mean"

@@ -150,6 +150,7 @@ def prediction_rows(
     random: str | Sequence[str] = "all",
     new_levels: NewLevels = "error",
     interval: Interval | None = None,
+    names: Sequence[str] | None = None,
 ) -> NewDesign:
     """Build the arrays of the rows to predict, for `predict` with the same options.
 
@@ -159,18 +160,20 @@ def prediction_rows(
         Of the fit.
     data
         New data; the rows of the fit if None.
+    names
+        Predictors wanted of new data; all if None.
     """
     if data is None:
         predictors = {"mean": design.mean, **design.others}
         return NewDesign(predictors, np.arange(design.n), design.index)
-    groups = chosen_groups((term.group for term in design.mean.random), random)
-    if interval == "prediction":  # the columns z of factors that are left out count, too
-        left_out = {term.group for term in design.mean.random} - set(groups)
-        allowed = "error" if new_levels == "error" else "allow"
-        return rebuild(spec, data, new_levels=allowed, uncoded=left_out)
+    terms = [term for part in (design.mean, *design.others.values()) for term in part.random]
+    groups = chosen_groups((term.group for term in terms), random)
     new = "error" if new_levels == "error" else "allow"
+    if interval == "prediction":  # the columns z of factors that are left out count, too
+        left_out = {term.group for term in terms} - set(groups)
+        return rebuild(spec, data, names=names, new_levels=new, uncoded=left_out)
     try:
-        return rebuild(spec, data, groups=groups, new_levels=new)
+        return rebuild(spec, data, groups=groups, names=names, new_levels=new)
     except ColumnNotFoundError as error:
         missing = [group for group in groups if f"`{group}`" in str(error).split(". ")[0]]
         if not missing:

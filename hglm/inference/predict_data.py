@@ -80,6 +80,7 @@ def predict_data(
         random=random,
         new_levels=new_levels,
         interval="prediction" if whole else interval,
+        names=("mean",) if scale == "link" and not whole else None,
     )
     if data is None:
         weights = design.weights if weights is None else weights
