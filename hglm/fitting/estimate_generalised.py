@@ -125,8 +125,8 @@ def _by_laplace(
     levels = max((g.n_levels for g in problem.pattern.groupings), default=0)
     if method.starts is not None or error is None or abs(error) < POOR * levels:
         return optimum
-    others = other_starts(problem, start, MORE_STARTS - 1, method.seed)
-    return _with_error(problem, best_of(fit, [start, *others]))
+    others = other_starts(problem, optimum.psi, MORE_STARTS - 1, method.seed)
+    return _with_error(problem, best_of(fit, [optimum.psi, *others]))
 
 
 def _searched(certificate: Certificate, like: Certificate) -> Certificate:

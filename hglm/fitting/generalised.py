@@ -44,6 +44,8 @@ NEGATIVE = -1e-3
 """Eigenvalue of the scaled Hessian that may be more than an error of differences: then it is
 seen whether the deviance falls along its direction, at these distances."""
 STRIDES = (1.0, -1.0, 0.2, -0.2, 0.04, -0.04, 0.01, -0.01)
+PROVEN, SMALLER = 1e-3, 1e-6
+"""Gain still possible at an optimum where the search has ended by itself, and where not."""
 OPENINGS, ESCAPES = 4, 3
 """How often the search is taken up again off a boundary, and off a saddle."""
 BREAKDOWN = 0.1
@@ -158,9 +160,10 @@ def _search(
     rough = _hessian(problem, criterion, psi, evaluation)
     hessian = curved(rough, flats)
     way = _off_saddle(problem, criterion, psi, evaluation, hessian)
-    ended = (best.converged or bool(flats)) and outward is None and way is None
+    ended = best.converged or bool(flats)  # there is no end to a search for infinity
+    allowed = (PROVEN if ended else SMALLER) if outward is None and way is None else 0.0
     slope = without_flats(evaluation.gradient, rough, flats)
-    certificate = _certify(problem, psi, evaluation, hessian, slope, ended, len(path))
+    certificate = _certify(problem, psi, evaluation, hessian, slope, allowed, len(path))
     return GeneralisedOptimum(psi, evaluation, hessian, certificate, tuple(path), flats), way
 
 
@@ -257,7 +260,7 @@ def _certify(
     final: MarginalEvaluation,
     hessian: Matrix,
     slope: tuple[Vector, float],
-    ended: bool,
+    allowed: float,
     evaluations: int,
 ) -> Certificate:
     null = null_spaces(problem.layout, problem.theta(psi), 1e-4)
@@ -268,7 +271,7 @@ def _certify(
     eigenvalues = np.linalg.eigvalsh(hessian / np.outer(scale, scale)) if finite else [np.nan]
     gradient = across / scale
     gain = (float(0.5 * gradient @ gradient) if len(gradient) else 0.0) + left
-    converged = bool(ended and finite and gain < 1e-3)
+    converged = bool(finite and gain < allowed)
     message = CONVERGED if converged else _explain(final, gain)
     return Certificate(
         converged=converged,
