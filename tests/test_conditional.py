@@ -58,15 +58,15 @@ def balanced(levels: int, repeats: int) -> pd.DataFrame:
                          "batch": batch})  # fmt: skip
 
 
-def test_shrinkage_of_a_balanced_design_is_the_weight_of_the_level_mean():
-    """Closed form: reliability rσ_b²/(rσ_b² + σ²), and b̂ is that times the deviation."""
+def test_shrinkage_of_a_balanced_design_is_the_weight_of_the_population():
+    """Closed form: σ²/(rσ_b² + σ²), and b̂ is what is left of the deviation."""
     data = balanced(8, 5)
     design, _ = build_design(parse_formula("y ~ 1 + (1 | batch)"), data)
     estimates = estimate_linear(design, reml=True)
     between, within = estimates.terms[0].covariance[0, 0], estimates.sigma**2
     weight = 5 * between / (5 * between + within)
     table = ranef_frame(estimates)
-    np.testing.assert_allclose(table["shrinkage"], weight, rtol=1e-12)
+    np.testing.assert_allclose(table["shrinkage"], 1 - weight, rtol=1e-12)
     deviation = data.groupby("batch")["y"].mean() - data["y"].mean()
     np.testing.assert_allclose(table["estimate"], weight * deviation, rtol=1e-10)
     # Var(b | y) = σ_b²(1 - weight); with β̂ = mean, Var(b̂ - b) gains (1 - ...) of the mean
@@ -81,9 +81,8 @@ def test_zero_variance_means_no_errors_and_complete_shrinkage():
     data["y"] = np.tile([0.0, 1.0, 2.0, 3.0], 6)  # equal means: the variance between is zero
     design, _ = build_design(parse_formula("y ~ 1 + (1 | batch)"), data)
     table = ranef_frame(estimate_linear(design, reml=True))
-    assert (table[["estimate", "std_error", "conf_low", "conf_high", "shrinkage"]] == 0).all(
-        axis=None
-    )
+    assert (table[["estimate", "std_error", "conf_low", "conf_high"]] == 0).all(axis=None)
+    assert (table["shrinkage"] == 1).all()
 
 
 def test_frame_has_terms_then_coefficients_then_levels():

@@ -6,15 +6,15 @@ sec. 2.2; lme4's `condVar`); in a generalised model this is the normal approxima
 at the mode. With the uncertainty of the other estimates it is Var(b̂ - b) of
 `hglm.inference.errors_of_fit` (glmmTMB's standard errors).
 
-Shrinkage is told by the reliability of a level's coefficient,
+The shrinkage of a level's coefficient is
 
-    1 - Var(b_j | y) / Var(b_j),
+    Var(b_j | y) / Var(b_j),
 
-the share of its prior variance that the data have removed. For a single random
-intercept and n_j observations this is σ_b²/(σ_b² + σ²/n_j), the weight of the
-level's own mean (Raudenbush & Bryk 2002, Hierarchical Linear Models, 2nd ed.,
-ch. 3, the reliability λ_j): 1 means no shrinkage, 0 complete shrinkage to the
-population. A coefficient of zero variance has reliability 0, the limit.
+the share of its prior variance that the data have left. For a single random
+intercept and n_j observations this is (σ²/n_j)/(σ_b² + σ²/n_j), the weight of the
+population beside the level's own mean, one less its reliability (Raudenbush & Bryk
+2002, Hierarchical Linear Models, 2nd ed., ch. 3): 0 means no shrinkage, 1 complete
+shrinkage to the population. A coefficient of zero variance has 1, the limit.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def ranef_frame(estimates: Estimates, level: float = 0.95, beta: bool = False) -
         Columns `group, level, term, estimate, std_error, conf_low, conf_high,
         shrinkage`; terms, then coefficients, then levels in their order. A column
         `predictor` comes first where others than the mean have random effects.
-        `shrinkage` is the reliability given θ and β, see the module.
+        `shrinkage` is that given θ and β, see the module.
     """
     z = critical_value(level)
     joint = joint_covariance(estimates)
@@ -83,7 +83,7 @@ def ranef_frame(estimates: Estimates, level: float = 0.95, beta: bool = False) -
     errors = _by_term(estimates, joint, _with_fixed(joint, blocks)) if beta else conditional
     parts = []
     for term, given, error in zip(estimates.terms, conditional, errors, strict=True):
-        reliability = _reliability(term, given)
+        shrinkage = _shrinkage(term, given)
         for a, name in enumerate(term.names):
             std_error = np.sqrt(np.maximum(error[:, a, a], 0.0))
             frame = pd.DataFrame({"group": term.group, "level": term.levels, "term": name})
@@ -91,7 +91,7 @@ def ranef_frame(estimates: Estimates, level: float = 0.95, beta: bool = False) -
             frame["std_error"] = std_error
             frame["conf_low"] = term.modes[:, a] - z * std_error
             frame["conf_high"] = term.modes[:, a] + z * std_error
-            frame["shrinkage"] = reliability[:, a]
+            frame["shrinkage"] = shrinkage[:, a]
             frame.insert(0, "predictor", term.predictor)
             parts.append(frame)
     table = _stack(parts, _RANEF_COLUMNS)
@@ -172,14 +172,14 @@ def _by_term(
     return out
 
 
-def _reliability(term: TermEstimate, conditional: Matrix) -> Matrix:
-    """1 - Var(b | y)/Var(b), coefficient by coefficient. (q, k)"""
+def _shrinkage(term: TermEstimate, conditional: Matrix) -> Matrix:
+    """Var(b | y)/Var(b), coefficient by coefficient. (q, k)"""
     prior = np.diagonal(term.covariance)[None]  # (1, k)
     if term.relation is not None:
         prior = prior * (term.relation.root**2).sum(axis=1)[:, None]
     posterior = np.diagonal(conditional, axis1=1, axis2=2)  # (q, k)
     ratio = np.divide(posterior, prior, out=np.ones(posterior.shape), where=prior > 0.0)
-    return np.clip(1.0 - ratio, 0.0, 1.0)
+    return np.clip(ratio, 0.0, 1.0)
 
 
 def _stack(parts: Sequence[pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:
