@@ -98,3 +98,10 @@ def test_a_model_with_nothing_but_an_intercept_has_an_overall_mean() -> None:
 
 def test_one_mean_has_no_contrasts() -> None:
     assert len(means("1").pairs().frame) == 0
+
+
+@pytest.mark.parametrize("name", ["t", "z", "p", "F"])
+def test_a_factor_may_be_called_like_a_heading(name: str) -> None:
+    data = hglm.load_dataset("oats").rename(columns={"variety": name})
+    text = str(hglm.fit(f"yield ~ {name} + (1 | block)", data).emmeans(name))
+    assert "Golden Rain" in text

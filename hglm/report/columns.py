@@ -94,7 +94,8 @@ def style_of(name: str, values: pd.Series, neighbours: Collection[str] = ()) -> 
     """
     if name == "statistic" and "estimate" not in neighbours:
         return COLUMNS["F" if "den_df" in neighbours else "chisq"]
-    if name in COLUMNS:
+    labels = isinstance(values.dtype, pd.CategoricalDtype | pd.StringDtype)
+    if name in COLUMNS and not (labels and COLUMNS[name].format.numeric):  # a factor named `t`
         return COLUMNS[name]
     if types.is_bool_dtype(values) or not types.is_numeric_dtype(values):
         return ColumnStyle(name, Text())
