@@ -95,6 +95,7 @@ DENSITIES: Mapping[str, Callable[..., Vector]] = {
     "inverse_gaussian": lambda y, _, e: stats.invgauss.logpdf(
         y, np.exp(e[0] + e[1]), scale=np.exp(-e[1])
     ),
+    "gaussian": lambda y, _, e: stats.norm.logpdf(y, np.exp(e[0]), np.exp(e[1] / 2)),
     "student_t": lambda y, _, e: student_t(y, e[0], np.exp(e[1]), np.exp(e[2])),
     "nbinom2": lambda y, _, e: nbinom(y, np.exp(e[1]), np.exp(e[0])),
     "nbinom1": lambda y, _, e: nbinom(y, np.exp(e[0] - e[1]), np.exp(e[0])),
@@ -114,6 +115,7 @@ MODELS: Mapping[str, tuple[str, dict[str, Any]]] = {
     "binomial": ("hits / trials", {"trials": "trials"}),
     "gamma": ("amount", {"link": "log"}),
     "inverse_gaussian": ("amount", {"link": "log"}),
+    "gaussian": ("amount", {"link": "log"}),
     "student_t": ("noisy", {}),
     "nbinom2": ("count", {"dispersion": "~ x"}),
     "nbinom1": ("count", {}),

@@ -277,6 +277,20 @@ def test_row_15_a_truncated_family_by_itself(data: pd.DataFrame) -> None:
     np.testing.assert_allclose(fit.fittedvalues, m / -np.expm1(-m), rtol=1e-10)
 
 
+def test_row_17_tests_of_terms_do_not_depend_on_coding(data: pd.DataFrame) -> None:
+    """mmrm NEWS, lT#51: other contrasts, no intercept, another order of an interaction."""
+    frame = data.assign(d=np.where(data["x"] > 0, "u", "v"))
+    columns = ["df", "statistic"]
+    for kind in (2, 3):
+        base = fit_model("poisson", frame, "t * d + (1 | g)").anova(type=kind)
+        coded = {"t": "sum", "d": "helmert"}
+        other = fit_model("poisson", frame, "t * d + (1 | g)", contrasts=coded).anova(type=kind)
+        np.testing.assert_allclose(other.loc[base.index, columns], base[columns], rtol=1e-3)
+        turned = fit_model("poisson", frame, "d + t + d:t + (1 | g)").anova(type=kind)
+        turned.index = [":".join(sorted(term.split(":"))[::-1]) for term in turned.index]
+        np.testing.assert_allclose(turned.loc[base.index, columns], base[columns], rtol=1e-3)
+
+
 def test_row_20_questions_change_neither_the_fit_nor_the_data(data: pd.DataFrame) -> None:
     """TMB#1294, DHARMa 0.5.1: simulate and estfun changed the fitted object."""
     before, offset = data.copy(deep=True), np.zeros(len(data))
