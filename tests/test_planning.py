@@ -390,9 +390,9 @@ def test_what_cannot_be_simulated_is_refused() -> None:
     with pytest.raises(OptionError, match="asked of a fit or of assumed parameters, not of a str"):
         hglm.power("fit", "side[T.r]")  # type: ignore[arg-type]
     layout = hglm.simulate_design({"g": 4}, repeats=3)
-    huge = {"Intercept": 60.0, "sd(Intercept | g)": 1.0}
-    with pytest.raises(DataError, match="poisson family cannot be drawn where linear predictors"):
-        hglm.assume("y ~ 1 + (1 | g)", layout, huge, "poisson").simulate(1, seed=1)
+    huge = {"Intercept": 800.0, "sd(Intercept | g)": 1.0, "sigma": 5.0}
+    with pytest.raises(DataError, match="beta family cannot be drawn where linear predictors"):
+        hglm.assume("y ~ 1 + (1 | g)", layout, huge, "beta").simulate(1, seed=1)
 
 
 def test_experiments_that_say_nothing_are_refused() -> None:

@@ -155,7 +155,7 @@ def group_covariates(frame: ModelFrame) -> Matrix:
             "number a group; average it by group, or fit the rows with hglm.fit and "
             f"(1 | {frame.group})."
         )
-    if np.linalg.matrix_rank(X) < X.shape[1]:
+    if X.shape[1] and np.linalg.matrix_rank(X) < X.shape[1]:  # NumPy 1 has no rank of nothing
         raise DataError(
             f"The covariates of `{frame.formula.text}` are linearly dependent over "
             f"{frame.n_groups} groups; remove one of {', '.join(frame.names)}."

@@ -49,10 +49,11 @@ def power_curves(
     for i, (values, rows) in enumerate(curves):
         marker, line = STYLES[i % len(STYLES)]
         own = rows.sort_values(x)
-        spread = [own["power"] - own["conf_low"], own["conf_high"] - own["power"]]
+        power = own["power"].to_numpy()
+        spread = [power - own["conf_low"].to_numpy(), own["conf_high"].to_numpy() - power]
         ax.errorbar(
-            own[x] + (i - 0.5 * (len(curves) - 1)) * width,
-            own["power"],
+            own[x].to_numpy() + (i - 0.5 * (len(curves) - 1)) * width,
+            power,
             yerr=spread,
             marker=marker,
             linestyle=line,
