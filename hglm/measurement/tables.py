@@ -72,7 +72,7 @@ def ranef_frame(terms: Sequence[TermEstimate], conditional: Matrix, level: float
                         "std_error": sd,
                         "conf_low": mode - half,
                         "conf_high": mode + half,
-                        "shrinkage": 1.0 - sd**2 / prior if prior > 0 else 0.0,
+                        "shrinkage": sd**2 / prior if prior > 0 else 1.0,
                     }
                 )
             )
