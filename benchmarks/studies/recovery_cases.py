@@ -25,6 +25,7 @@ from simulate import (
     bernoulli,
     beta,
     gamma,
+    negative_binomial_1,
     negative_binomial_2,
     poisson,
     random_coefficients,
@@ -112,6 +113,9 @@ CASES = {
     ),
     "Bernoulli, tiny groups": Case(
         "binomial", bernoulli(expit), (-0.5, 0.8, 0.5), (2.0,), 25, groups=150, rows=(2, 5)
+    ),
+    "negative binomial 1": Case(
+        "nbinom1", negative_binomial_1(1.0), COUNTS, (0.6,), 11, further={"sigma": 1.0}
     ),
 }
 """The last is there to fail: Laplace's approximation is poor where groups are tiny."""
