@@ -163,11 +163,11 @@ def bootstrap(
     observed = {str(name): float(x) for name, x in follow(estimates, design).items()}
     task: Draws
     if unit is not None:
-        task = ResampledDraws(estimates, design, unit, follow, tuple(observed))
+        task = ResampledDraws(estimates, design, follow, tuple(observed), unit)
     elif statistic is None and not has_structure(estimates):
         task = RefittedDraws(estimates, design, random, make_refitter(estimates, design))
     else:
-        task = CompleteDraws(estimates, design, random, follow, tuple(observed))
+        task = CompleteDraws(estimates, design, follow, tuple(observed), random)
     parts = _run(task, spawn(seed, n), workers, progress)
     values = np.concatenate([part.values for part in parts])
     failures = failure_frame([part.failures for part in parts], [len(p.values) for p in parts])

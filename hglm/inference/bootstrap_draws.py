@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeAlias
@@ -86,19 +87,32 @@ class RefittedDraws:
 
 
 @dataclass(frozen=True, slots=True)
-class CompleteDraws:
-    """Any statistic, from new responses of the same design."""
+class _SingleDraws(ABC):
+    """Any statistic, of data sets that are drawn and fitted one after the other."""
 
     estimates: Estimates
     design: Design
-    random: RandomDraws
     statistic: Statistic
     names: tuple[str, ...]
-    chunk: int = ONE_BY_ONE
+
+    @property
+    def chunk(self) -> int:
+        return ONE_BY_ONE
 
     def __call__(self, generators: Generators) -> Chunk:
         """Draw and fit one after the other."""
         return _collect(generators, self._one, self.statistic, self.names)
+
+    @abstractmethod
+    def _one(self, rng: np.random.Generator) -> tuple[Estimates, Design]:
+        """Draw a data set and fit it."""
+
+
+@dataclass(frozen=True, slots=True)
+class CompleteDraws(_SingleDraws):
+    """New responses of the same design."""
+
+    random: RandomDraws
 
     def _one(self, rng: np.random.Generator) -> tuple[Estimates, Design]:
         y = simulate(self.estimates, self.design, 1, rng, self.random)[:, 0]
@@ -106,20 +120,11 @@ class CompleteDraws:
 
 
 @dataclass(frozen=True, slots=True)
-class ResampledDraws:
-    """Any statistic, from units drawn with replacement."""
+class ResampledDraws(_SingleDraws):
+    """Units drawn with replacement."""
 
-    estimates: Estimates
-    design: Design
     unit: str
     """Grouping factor, or ``"rows"``."""
-    statistic: Statistic
-    names: tuple[str, ...]
-    chunk: int = ONE_BY_ONE
-
-    def __call__(self, generators: Generators) -> Chunk:
-        """Draw and fit one after the other."""
-        return _collect(generators, self._one, self.statistic, self.names)
 
     def _one(self, rng: np.random.Generator) -> tuple[Estimates, Design]:
         drawn = draw_design(self.design, self.unit, rng)
