@@ -50,6 +50,8 @@ NEGLIGIBLE, NEGLIGIBLE_HUGE = 1e-13, 1e-6
 gradient is good to single precision only."""
 PATIENCE = 50
 """Evaluations after which the exact Hessian has to help: ordinary models need 5 to 30."""
+BEYOND = (FitError, linalg.LinAlgError)
+"""Raised where θ is beyond the reach of the arithmetic."""
 FLAT = 1e-6
 """Scaled curvatures of this size are zero."""
 OVERWHELMING = 1e3
@@ -98,7 +100,7 @@ def fit_linear(
     def objective(theta: Vector) -> Evaluation:
         try:
             return evaluate(problem, theta, reml)
-        except (FitError, linalg.LinAlgError):  # beyond the reach of the arithmetic
+        except BEYOND:
             m = len(theta)
             return Evaluation(np.inf, np.zeros(m), np.eye(m), ())
 
@@ -143,7 +145,10 @@ def _with_differenced_hessian(
         found = objective(theta)
         if not np.isfinite(found.value):
             return found
-        return replace(found, hessian=differenced_hessian(problem, theta, reml))
+        try:
+            return replace(found, hessian=differenced_hessian(problem, theta, reml))
+        except BEYOND:
+            return found
 
     return exact
 
